@@ -1,0 +1,232 @@
+"""A problem is data: a geometry, equations written against fields, conditions and a reference. No training."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from kanpde.errors import KanpdeError, unknown_name
+from kanpde.field import Field, Points, derivatives_asked, evaluate, value_of
+from kanpde.geometry import Geometry
+from kanpde.multiindex import IndexSet, MultiIndex
+
+Equation = Callable[..., Tensor]
+Value = Callable[[Points], Tensor] | float
+
+
+@dataclass(frozen=True)
+class Condition(ABC):
+    """A condition on a named part of the boundary for one unknown; `weight` multiplies its mean square residual."""
+
+    where: str
+    value: Value = 0.0
+    unknown: str | None = None
+    weight: float = 1.0
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def residual(self, u: Field, at: Points) -> Tensor:
+        """Return the residual (N,) at boundary points."""
+
+
+@dataclass(frozen=True)
+class Dirichlet(Condition):
+    """u = value."""
+
+    kind = "dirichlet"
+
+    def residual(self, u: Field, at: Points) -> Tensor:
+        return u - evaluate(self.value, at)
+
+
+@dataclass(frozen=True)
+class Neumann(Condition):
+    """du/dn = value, n the outward normal."""
+
+    kind = "neumann"
+
+    def residual(self, u: Field, at: Points) -> Tensor:
+        return normal_derivative(u, at) - evaluate(self.value, at)
+
+
+@dataclass(frozen=True)
+class Robin(Condition):
+    """coefficient u + du/dn = value."""
+
+    coefficient: Value = 1.0
+    kind = "robin"
+
+    def residual(self, u: Field, at: Points) -> Tensor:
+        return evaluate(self.coefficient, at) * u + normal_derivative(u, at) - evaluate(self.value, at)
+
+
+@dataclass(frozen=True)
+class Initial(Dirichlet):
+    """u = value at the initial time."""
+
+    where: str = "t-"
+    kind = "initial"
+
+
+@dataclass(frozen=True)
+class InitialVelocity(Condition):
+    """u_t = value at the initial time."""
+
+    where: str = "t-"
+    kind = "initial velocity"
+
+    def residual(self, u: Field, at: Points) -> Tensor:
+        return u.d("t") - evaluate(self.value, at)
+
+
+def dirichlet(where: str = "all", value: Value = 0.0, unknown: str | None = None, weight: float = 1.0) -> Dirichlet:
+    """Return the condition u = value on the boundary `where` ("x-", "x+", "x" for both, "all")."""
+    return Dirichlet(where, value, unknown, weight)
+
+
+def neumann(where: str, value: Value = 0.0, unknown: str | None = None, weight: float = 1.0) -> Neumann:
+    """Return the condition du/dn = value on the boundary `where`."""
+    return Neumann(where, value, unknown, weight)
+
+
+def robin(
+    where: str, value: Value = 0.0, coefficient: Value = 1.0, unknown: str | None = None, weight: float = 1.0
+) -> Robin:
+    """Return the condition coefficient u + du/dn = value on the boundary `where`."""
+    return Robin(where, value, unknown, weight, coefficient)
+
+
+def initial(value: Value, unknown: str | None = None, weight: float = 1.0) -> Initial:
+    """Return the condition u = value at the lower end of the time interval."""
+    return Initial(value=value, unknown=unknown, weight=weight)
+
+
+def initial_velocity(value: Value, unknown: str | None = None, weight: float = 1.0) -> InitialVelocity:
+    """Return the condition u_t = value at the lower end of the time interval."""
+    return InitialVelocity(value=value, unknown=unknown, weight=weight)
+
+
+def normal_derivative(u: Field, at: Points) -> Tensor:
+    """Return du/dn (N,) at boundary points; only the coordinates with a normal component are differentiated."""
+    normal = at.normal
+    total = torch.zeros_like(u.value)
+    for axis, name in enumerate(at.names):
+        if bool((normal[:, axis] != 0).any()):
+            total = total + normal[:, axis] * u.d(name)
+    return total
+
+
+class Reference(ABC):
+    """A solution to compare with, which states its own error.
+
+    `error` is an estimate of its own relative L2 error, `error_source` says how it was found.
+    """
+
+    name: str
+    error: float
+    error_source: str
+    smooth: bool = False
+    """Whether `taylor` gives the derivatives that the equations need, so that residuals can be checked with it."""
+
+    @abstractmethod
+    def taylor(self, at: Points, indices: IndexSet) -> Tensor:
+        """Return Taylor coefficients (channel, point, unknown); raise KanpdeError for an order it does not have."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A partial differential equation with its domain, conditions and reference.
+
+    `equations` maps a name to a function of the unknowns and `at`, named by its arguments:
+    `def momentum(u, at): return u.d("t") + u * u.d("x") - nu * u.d("xx")`. It returns the residual (N,).
+    Raises KanpdeError for an equation without unknowns and for a condition on an unknown that no equation has.
+    """
+
+    geometry: Geometry
+    equations: Mapping[str, Equation]
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+    reference: Reference | None = None
+    name: str = "problem"
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.equations:
+            raise KanpdeError(f"problem '{self.name}' has no equations: give equations={{'name': function}}.")
+        for label, condition in self.conditions.items():
+            self.unknown_of(label, condition)
+            self.geometry.boundary(condition.where)
+
+    @cached_property
+    def unknowns(self) -> tuple[str, ...]:
+        """The names of the unknowns, in the order in which the equations name them."""
+        names: dict[str, None] = {}
+        for label, equation in self.equations.items():
+            arguments = arguments_of(equation, label)
+            names.update(dict.fromkeys(arguments))
+        return tuple(names)
+
+    def unknown_of(self, label: str, condition: Condition) -> int:
+        """Return the position of the unknown that a condition is about."""
+        if condition.unknown is None and len(self.unknowns) > 1:
+            raise KanpdeError(
+                f"condition '{label}' does not say which unknown it is about: give unknown= one of"
+                f" {', '.join(self.unknowns)}."
+            )
+        name = condition.unknown or self.unknowns[0]
+        if name not in self.unknowns:
+            raise unknown_name(f"unknown in condition '{label}',", name, self.unknowns)
+        return self.unknowns.index(name)
+
+    def residual_function(self, label: str) -> Equation:
+        """Return an equation or condition as a function of all unknowns in order, then `at`; returns (N,)."""
+        if label in self.equations:
+            equation = self.equations[label]
+            arguments = arguments_of(equation, label)
+            places = [self.unknowns.index(name) for name in arguments]
+            return lambda *fields: value_of(equation(*(fields[i] for i in places), fields[-1]))
+        condition = self.conditions[label]
+        u = self.unknown_of(label, condition)
+        return lambda *fields: condition.residual(fields[u], fields[-1])
+
+    def derivatives(self, labels: tuple[str, ...], at: Points) -> set[MultiIndex]:
+        """Return the partial derivatives that some equations or conditions ask for."""
+        asked: set[MultiIndex] = set()
+        for label in labels:
+            indices, _ = derivatives_asked(self.residual_function(label), self.unknowns, at, f"'{label}'")
+            asked |= indices
+        return asked
+
+    @cached_property
+    def indices(self) -> IndexSet:
+        """The derivatives that the equations ask for, closed downwards."""
+        at = self.middle()
+        return IndexSet(self.geometry.names, self.derivatives(tuple(self.equations), at))
+
+    @property
+    def order(self) -> int:
+        """The order of the highest derivative in the equations."""
+        return self.indices.order
+
+    def middle(self) -> Points:
+        """Return three points inside, for probing functions."""
+        lower, upper = (torch.tensor(side, dtype=torch.float64) for side in (self.geometry.lower, self.geometry.upper))
+        fractions = torch.tensor([[0.41], [0.5], [0.57]], dtype=torch.float64)
+        return Points.of(self.geometry.names, lower + fractions * (upper - lower))
+
+
+def arguments_of(equation: Callable[..., Any], label: str) -> tuple[str, ...]:
+    """Return the unknowns that an equation names as its arguments before `at`."""
+    names = tuple(inspect.signature(equation).parameters)
+    if len(names) < 2 or names[-1] != "at":
+        raise KanpdeError(
+            f"equation '{label}' has the arguments ({', '.join(names)}): name the unknowns, then at,"
+            " for example (u, at)."
+        )
+    return names[:-1]

@@ -1,0 +1,147 @@
+"""Where collocation points go: point sets with quadrature weights on the patches of a geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+
+import numpy
+import torch
+from torch import Tensor
+
+from kanpde.errors import KanpdeError, unknown_name
+from kanpde.field import Points
+from kanpde.geometry import Patch
+
+Rule = Callable[[int, int, int], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class PointSet:
+    """Points with weights (N,) that sum to the share of the set in its condition (1 for a whole patch)."""
+
+    at: Points
+    weights: Tensor
+
+
+def tensor_rule(nodes: Tensor, weights: Tensor, dimension: int) -> tuple[Tensor, Tensor]:
+    """Return the tensor product of a rule on [0, 1] as points (n^d, d) and weights (n^d,)."""
+    grid = torch.cartesian_prod(*[nodes] * dimension).reshape(-1, dimension)
+    product = torch.cartesian_prod(*[weights] * dimension).reshape(-1, dimension).prod(dim=1)
+    return grid, product
+
+
+def per_axis(count: int, dimension: int) -> int:
+    """Return the number of nodes per axis for at least `count` points."""
+    return max(2, ceil(count ** (1 / dimension) - 1e-9))
+
+
+def gauss(count: int, dimension: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Gauss-Legendre."""
+    nodes, weights = numpy.polynomial.legendre.leggauss(per_axis(count, dimension))
+    return tensor_rule(torch.from_numpy((nodes + 1) / 2), torch.from_numpy(weights / 2), dimension)
+
+
+def chebyshev(count: int, dimension: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Chebyshev points of the first kind with the weights of Fejer's first rule (Fejer 1933)."""
+    n = per_axis(count, dimension)
+    angle = torch.pi * (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    j = torch.arange(1, n // 2 + 1, dtype=torch.float64)
+    weights = (1 - 2 * (torch.cos(2 * angle[:, None] * j) / (4 * j**2 - 1)).sum(dim=1)) / n
+    return tensor_rule((1 - torch.cos(angle)) / 2, weights, dimension)
+
+
+def uniform(count: int, dimension: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Midpoints of a uniform grid."""
+    n = per_axis(count, dimension)
+    nodes = (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    return tensor_rule(nodes, torch.full((n,), 1 / n, dtype=torch.float64), dimension)
+
+
+def sobol(count: int, dimension: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Scrambled Sobol sequence (Owen 1995); another seed gives other points."""
+    engine = torch.quasirandom.SobolEngine(dimension, scramble=True, seed=seed)
+    return engine.draw(count, dtype=torch.float64), torch.full((count,), 1 / count, dtype=torch.float64)
+
+
+RULES: dict[str, Rule] = {"sobol": sobol, "gauss": gauss, "chebyshev": chebyshev, "uniform": uniform}
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Settings of the collocation points.
+
+    rule: "sobol", "gauss", "chebyshev" or "uniform".
+    points: number of interior points; None means `ratio` per parameter of the stage, at least `least`.
+    boundary: points on each condition, as a multiple of the square root (in d dimensions the power 1 - 1/d) of the
+        interior number.
+    adaptive: share of the interior points drawn where the residual is large, with the density
+        |r| / mean |r| + 1 (Wu et al. 2023, RAD with k = c = 1), redrawn every `redraw` iterations.
+    """
+
+    rule: str = "sobol"
+    points: int | None = None
+    ratio: float = 5.0
+    least: int = 1000
+    boundary: float = 4.0
+    adaptive: float = 0.0
+    redraw: int = 20
+
+    def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise unknown_name("sampling rule", self.rule, RULES)
+        if self.points is not None and self.points < 1:
+            raise KanpdeError(f"sampling.points={self.points}: give at least 1 interior point.")
+        if not 0 <= self.adaptive <= 1:
+            raise KanpdeError(f"sampling.adaptive={self.adaptive}: the share of adaptive points lies in [0, 1].")
+        for name in ("ratio", "boundary", "least", "redraw"):
+            if not getattr(self, name) > 0:
+                raise KanpdeError(f"sampling.{name}={getattr(self, name)}: give a positive number.")
+
+    def interior_count(self, parameters: int) -> int:
+        """Return the number of interior points for a network of so many parameters."""
+        return self.points if self.points is not None else max(self.least, ceil(self.ratio * parameters))
+
+    def boundary_count(self, interior: int, dimension: int) -> int:
+        """Return the number of points of a soft condition in a domain of this dimension."""
+        return max(2, ceil(self.boundary * interior ** (1 - 1 / dimension)))
+
+
+def draw(patches: tuple[Patch, ...], names: tuple[str, ...], rule: str, count: int, seed: int, like: Tensor) -> PointSet:
+    """Return about `count` points on patches, in proportion to their measure, on the device of `like`.
+
+    The weights sum to 1. Raises KanpdeError if no point was drawn.
+    """
+    total = sum(patch.measure for patch in patches)
+    points, weights, normals = [], [], []
+    for number, patch in enumerate(patches):
+        share = patch.measure / total
+        if patch.dimension == 0:
+            unit, w = torch.empty(1, 0, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+        else:
+            unit, w = RULES[rule](max(1, round(share * count)), patch.dimension, seed + 7919 * number)
+        points.append(patch.place(unit))
+        weights.append(share * w)
+        if patch.normal is not None:
+            normals.append(torch.tensor(patch.normal, dtype=torch.float64).expand(len(unit), -1))
+    if not points:
+        raise KanpdeError("no points: the geometry has no patch there.")
+    normal = torch.cat(normals).to(like) if normals else None
+    return PointSet(Points.of(names, torch.cat(points).to(like), normal), torch.cat(weights).to(like))
+
+
+def draw_where_large(
+    patch: Patch, names: tuple[str, ...], count: int, seed: int, size: Callable[[Points], Tensor], like: Tensor
+) -> PointSet:
+    """Return `count` interior points with the density |r| / mean |r| + 1, where `size` gives |r| at points.
+
+    Weights are uniform, so large residuals count more, as intended (Wu et al. 2023).
+    """
+    unit, _ = sobol(10 * count, patch.dimension, seed)
+    candidates = patch.place(unit).to(like)
+    r = size(Points.of(names, candidates))
+    density = r / r.mean().clamp_min(1e-300) + 1
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.multinomial(density.cpu(), count, replacement=False, generator=generator).to(like.device)
+    return PointSet(Points.of(names, candidates[chosen]), like.new_full((count,), 1 / count))
