@@ -51,6 +51,11 @@ class Points:
         """Return the coordinates as one array (point, coordinate)."""
         return torch.stack([self._coordinates[name] for name in self.names], dim=1)
 
+    def part(self, where: slice) -> Points:
+        """Return some of the points."""
+        normal = None if self._normal is None else self._normal[where]
+        return Points(self.names, {name: x[where] for name, x in self._coordinates.items()}, normal)
+
     def moved(self, **coordinates: Tensor) -> Points:
         """Return the points with some coordinates replaced."""
         return Points(self.names, {**self._coordinates, **coordinates}, self._normal)

@@ -75,7 +75,8 @@ class Network:
 
     def first(self, indices: IndexSet, points: Tensor) -> Tape:
         """Return the first layer's features at points (N, d); no parameter enters them."""
-        return self.layers[0].forward(indices, self.embed(indices, points))
+        tape = self.layers[0].forward(indices, self.embed(indices, points))
+        return Tape(tape.features, (), [])
 
     def forward(self, theta: Tensor, indices: IndexSet, first: Tape) -> tuple[Tensor, list[Tape]]:
         """Return the outputs (C, N, O) and every layer's tape."""

@@ -1,0 +1,237 @@
+"""The residuals of a problem at collocation points as one vector, with its Jacobian from layer factors.
+
+Rows are weighted so that half the squared norm is the loss: for each equation and condition the mean square residual
+over its points, in units of its size `scale`, times its weight. One reverse pass through the channels gives the
+adjoints of every layer's outputs; each row of the Jacobian is then a product of layer factors, since points are
+independent (per-sample gradients: Goodfellow 2015). Work goes in chunks of points, so memory does not grow with N P.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import ceil
+
+import torch
+from torch import Tensor
+
+from kanpde.errors import KanpdeError
+from kanpde.field import Field, Points
+from kanpde.model.ansatz import Ansatz, Frame
+from kanpde.model.layer import Tape
+from kanpde.model.network import Factor, Network
+from kanpde.multiindex import IndexSet
+from kanpde.sampling import PointSet
+
+CHUNK_ENTRIES = 6_000_000
+"""Entries of a dense block of the Jacobian that are held at once (48 MB)."""
+CACHE_ENTRIES = 30_000_000
+"""Entries of first-layer features that are kept between iterations (240 MB)."""
+
+
+@dataclass
+class Counter:
+    """How often a system was evaluated."""
+
+    residuals: int = 0
+    jacobians: int = 0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some points with the equations or conditions that are evaluated there.
+
+    `scaling` (equation, point) holds the square roots of the row weights.
+    """
+
+    labels: tuple[str, ...]
+    at: Points
+    frame: Frame
+    scaling: Tensor
+    first: Tape | None
+
+    @property
+    def indices(self) -> IndexSet:
+        """The derivative channels of this batch."""
+        return self.frame.indices
+
+
+class System:
+    """Residual rows of `ansatz` on a network at given point sets (label of an equation or condition -> points).
+
+    `scales` gives the size of each residual, by which it is divided.
+    """
+
+    def __init__(
+        self,
+        ansatz: Ansatz,
+        network: Network,
+        sets: Mapping[tuple[str, ...], PointSet],
+        scales: Mapping[str, float],
+    ) -> None:
+        self.ansatz = ansatz
+        self.network = network
+        self.counter = Counter()
+        problem = ansatz.problem
+        self._functions = {label: problem.residual_function(label) for labels in sets for label in labels}
+        self.batches: list[Batch] = []
+        room = CACHE_ENTRIES
+        for labels, points in sets.items():
+            indices = IndexSet(problem.geometry.names, problem.derivatives(labels, points.at))
+            weights = torch.tensor(
+                [problem.conditions[label].weight if label in problem.conditions else 1.0 for label in labels],
+                dtype=points.weights.dtype,
+            )
+            size = torch.tensor([scales[label] for label in labels], dtype=points.weights.dtype)
+            scaling = ((weights / size**2).to(points.weights)[:, None] * points.weights).sqrt()
+            chunk = max(64, CHUNK_ENTRIES // (network.parameters * len(labels)))
+            chunk = ceil(len(points.at) / ceil(len(points.at) / chunk))
+            for start in range(0, len(points.at), chunk):
+                part = slice(start, start + chunk)
+                at = points.at.part(part)
+                room -= len(indices) * len(at) * network.layers[0].features
+                first = network.first(indices, at.array()) if room >= 0 else None
+                self.batches.append(Batch(labels, at, ansatz.frame(indices, at), scaling[:, part], first))
+
+    @property
+    def rows(self) -> int:
+        """R, the number of residual rows."""
+        return sum(batch.scaling.numel() for batch in self.batches)
+
+    def residual(self, theta: Tensor) -> Tensor:
+        """Return the weighted residual rows (R,) at parameters theta (P,)."""
+        self.counter.residuals += 1
+        return torch.cat([self._values(batch, self._output(batch, theta)[0]).flatten() for batch in self.batches])
+
+    def loss(self, theta: Tensor) -> float:
+        """Return half the squared norm of the residual."""
+        return 0.5 * float(self.residual(theta).square().sum())
+
+    def jacobian(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the residual (R,) and its dense Jacobian (R, P)."""
+        rows = [(r, torch.cat([factor.rows() for factor in factors], dim=1)) for r, factors in self._linearised(theta)]
+        return torch.cat([r for r, _ in rows]), torch.cat([j for _, j in rows])
+
+    def normal_equations(self, theta: Tensor) -> tuple[float, Tensor, Tensor]:
+        """Return the loss, its gradient J^T r (P,) and J^T J (P, P), without ever holding all of J."""
+        size = self.network.parameters
+        loss, gradient, matrix = 0.0, theta.new_zeros(size), theta.new_zeros(size, size)
+        for r, factors in self._linearised(theta):
+            j = torch.cat([factor.rows() for factor in factors], dim=1)
+            loss += 0.5 * float(r.square().sum())
+            gradient.addmv_(j.T, r)
+            matrix.addmm_(j.T, j)
+        return loss, gradient, matrix
+
+    def gradient(self, theta: Tensor) -> tuple[float, Tensor]:
+        """Return the loss and its gradient (P,)."""
+        loss, gradient = 0.0, theta.new_zeros(self.network.parameters)
+        for r, factors in self._linearised(theta):
+            loss += 0.5 * float(r.square().sum())
+            gradient += torch.cat([factor.transposed_times(r) for factor in factors])
+        return loss, gradient
+
+    def times(self, theta: Tensor, direction: Tensor) -> Tensor:
+        """Return J v (R,) for a direction v (P,)."""
+        weights = self.network.weights(direction)
+        return torch.cat(
+            [
+                sum((f.times(w) for f, w in zip(factors, weights, strict=True)), torch.zeros_like(r))
+                for r, factors in self._linearised(theta)
+            ]
+        )
+
+    def transposed_times(self, theta: Tensor, weights: Tensor) -> Tensor:
+        """Return J^T w (P,) for row weights w (R,)."""
+        total, start = theta.new_zeros(self.network.parameters), 0
+        for r, factors in self._linearised(theta):
+            part = weights[start : start + len(r)]
+            total += torch.cat([factor.transposed_times(part) for factor in factors])
+            start += len(r)
+        return total
+
+    def linear_part(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the residual (R,) and its Jacobian (R, P_last) with respect to the last layer, which is linear."""
+        rows = [(r, factors[-1].rows()) for r, factors in self._linearised(theta, last_only=True)]
+        return torch.cat([r for r, _ in rows]), torch.cat([j for _, j in rows])
+
+    def affine(self) -> bool:
+        """Return whether the residuals are affine in the unknowns, judged at two random fields."""
+        generator = torch.Generator().manual_seed(0)
+        for batch in self.batches:
+            u = [torch.randn(batch.frame.lift.shape, generator=generator, dtype=torch.float64) for _ in range(2)]
+            slopes = [self._slopes(batch, x.to(batch.frame.lift))[1] for x in u]
+            if not torch.allclose(slopes[0], slopes[1], rtol=1e-9, atol=1e-9):
+                return False
+        return True
+
+    def magnitude(self, theta: Tensor) -> Tensor:
+        """Return the norm over all equations of the weighted residuals at each point, batch after batch (N,)."""
+        return torch.cat([self._values(batch, self._output(batch, theta)[0]).norm(dim=0) for batch in self.batches])
+
+    def by_label(self, theta: Tensor) -> dict[str, float]:
+        """Return the mean square residual of each equation and condition."""
+        total: dict[str, float] = {}
+        for batch in self.batches:
+            rows = self._values(batch, self._output(batch, theta)[0]).square().sum(dim=1)
+            for label, value in zip(batch.labels, rows.tolist(), strict=True):
+                total[label] = total.get(label, 0.0) + value
+        return total
+
+    def _output(self, batch: Batch, theta: Tensor) -> tuple[Tensor, list[Tape]]:
+        first = batch.first or self.network.first(batch.indices, batch.at.array())
+        output, tapes = self.network.forward(theta, batch.indices, first)
+        return batch.frame.solution(output), tapes
+
+    def _values(self, batch: Batch, u: Tensor) -> Tensor:
+        """Return the weighted residuals (equation, point) of a field (C, N, U)."""
+        names = self.ansatz.problem.unknowns
+        fields = [Field.of(name, batch.indices, u[..., i]) for i, name in enumerate(names)]
+        return torch.stack([self._functions[label](*fields, batch.at) for label in batch.labels]) * batch.scaling
+
+    def _slopes(self, batch: Batch, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Return weighted residuals (E, N) and their derivatives (E, C, N, U) with respect to the channels."""
+        u = u.detach().requires_grad_()
+        with torch.enable_grad():
+            r = self._values(batch, u)
+            slopes = [
+                torch.autograd.grad(row.sum(), u, retain_graph=True, materialize_grads=True)[0] for row in r.unbind()
+            ]
+        return r.detach(), torch.stack(slopes)
+
+    def _linearised(self, theta: Tensor, last_only: bool = False) -> Iterator[tuple[Tensor, list[Factor]]]:
+        """Yield for each batch and equation the residual rows (N,) and the layers' factors of their Jacobian."""
+        self.counter.residuals += 1
+        self.counter.jacobians += not last_only
+        for batch in self.batches:
+            u, tapes = self._output(batch, theta)
+            residuals, slopes = self._slopes(batch, u)
+            for r, slope in zip(residuals, slopes, strict=True):
+                adjoint = batch.frame.pull_back(slope)
+                if last_only:
+                    yield r, [Factor(adjoint, tapes[-1].features)]
+                else:
+                    yield r, self.network.factors(theta, batch.indices, tapes, adjoint)
+
+
+def residual_scales(ansatz: Ansatz, sets: Mapping[tuple[str, ...], PointSet]) -> dict[str, float]:
+    """Return the root mean square of each residual when the network is zero; 1 where that vanishes.
+
+    Raises KanpdeError for an equation or condition that is not finite there.
+    """
+    problem = ansatz.problem
+    scales = {}
+    for labels, points in sets.items():
+        indices = IndexSet(problem.geometry.names, problem.derivatives(labels, points.at))
+        lift = ansatz.frame(indices, points.at).lift
+        fields = [Field.of(name, indices, lift[..., i]) for i, name in enumerate(problem.unknowns)]
+        for label in labels:
+            r = problem.residual_function(label)(*fields, points.at)
+            if not bool(torch.isfinite(r).all()):
+                where = points.at.array()[~torch.isfinite(r)][0].tolist()
+                place = ", ".join(f"{n}={x:.4g}" for n, x in zip(problem.geometry.names, where, strict=True))
+                raise KanpdeError(
+                    f"'{label}' is not finite at {place}: check the source term and the data of the conditions there."
+                )
+            scales[label] = float((points.weights * r.square()).sum().sqrt()) or 1.0
+    return scales

@@ -1,0 +1,7 @@
+"""Training methods behind one interface, one per file."""
+
+from kanpde.solver.base import Solver, State
+from kanpde.solver.first_order import LBFGS, Adam
+from kanpde.solver.levenberg_marquardt import LevenbergMarquardt
+
+__all__ = ["LBFGS", "Adam", "LevenbergMarquardt", "Solver", "State"]

@@ -1,0 +1,133 @@
+"""Levenberg-Marquardt with variable projection (Levenberg 1944, Marquardt 1963; Golub & Pereyra 1973)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kanpde.errors import KanpdeError
+from kanpde.linalg import solve_damped, solve_least_squares
+from kanpde.model import Change
+from kanpde.residual import System
+from kanpde.solver.base import Solver, State
+
+MAX_DAMPING = 1e10
+
+
+@dataclass(frozen=True)
+class LevenbergMarquardt(Solver):
+    """Settings of Levenberg-Marquardt.
+
+    Each iteration solves (J^T J + lambda D) p = -J^T r with D = max diag(J^T J) on the hidden layers and a fixed ridge
+    on the last one, and then solves the last layer, which is linear, anew (`projection`): that pair of moves is
+    accepted or rejected as one. lambda follows Nielsen 1999.
+
+    damping: the first lambda. least_damping: its floor. ridge: relative ridge on the last layer.
+    projection: solve the last layer anew at each trial. projection_steps: Gauss-Newton steps for it where the
+        equations are nonlinear.
+    starts, start_iterations: multi-start; the lowest held-out residual goes on.
+    stage_iterations: limit per stage. patience, progress: a stage ends when `patience` iterations lower the loss by
+        less than the factor `progress`.
+    """
+
+    damping: float = 1e-2
+    least_damping: float = 1e-16
+    ridge: float = 1e-14
+    projection: bool = True
+    projection_steps: int = 3
+    starts: int = 6
+    start_iterations: int = 12
+    stage_iterations: int = 100
+    patience: int = 12
+    progress: float = 0.7
+
+    name = "levenberg-marquardt"
+
+    def __post_init__(self) -> None:
+        for name in ("damping", "least_damping", "ridge"):
+            if not getattr(self, name) > 0:
+                raise KanpdeError(f"solver.{name}={getattr(self, name)}: give a positive number.")
+        for name in ("starts", "stage_iterations", "patience"):
+            if getattr(self, name) < 1:
+                raise KanpdeError(f"solver.{name}={getattr(self, name)}: give at least 1.")
+
+    def init(self, system: System, theta: Tensor, memory: dict[str, Any] | None = None) -> State:
+        theta = self._projected(system, theta)
+        memory = {"damping": self.damping, **(memory or {}), "growth": 2.0, "affine": system.affine()}
+        return self._linearised(system, theta, memory)
+
+    def step(self, system: System, state: State) -> State:
+        m = state.memory
+        step = solve_damped(m["matrix"], -m["gradient"], m["damping"] * m["metric"] + m["ridge"])
+        if step is not None:
+            trial = self._projected(system, state.theta + step, m["affine"])
+            loss = system.loss(trial)
+            predicted = -0.5 * float(step @ (m["gradient"] - m["damping"] * m["metric"] * step))
+            if isfinite(loss) and loss < state.loss:
+                gain = (state.loss - loss) / max(predicted, 1e-300)
+                damping = max(m["damping"] * max(1 / 3, 1 - (2 * min(gain, 2.0) - 1) ** 3), self.least_damping)
+                history = [*m["history"], state.loss][-self.patience :]
+                memory = {"damping": damping, "growth": 2.0, "affine": m["affine"], "history": history}
+                return self._linearised(system, trial, memory)
+        memory = {**m, "damping": m["damping"] * m["growth"], "growth": 2 * m["growth"]}
+        memory["history"] = [*m["history"], state.loss][-self.patience :]
+        stopped = "stalled: no damping gives a decrease" if memory["damping"] > MAX_DAMPING else self._stall(state.loss, memory)
+        return State(state.theta, state.loss, memory, stopped)
+
+    def kept(self, state: State) -> dict[str, Any]:
+        return {"damping": state.memory["damping"]}
+
+    def saved(self, state: State) -> dict[str, Any]:
+        return {name: state.memory[name] for name in ("damping", "growth", "affine", "history")}
+
+    def restored(self, system: System, theta: Tensor, memory: dict[str, Any]) -> State:
+        return self._linearised(system, theta, memory)
+
+    def transfer(self, memory: dict[str, Any], change: Change) -> dict[str, Any]:
+        return memory
+
+    def _linearised(self, system: System, theta: Tensor, memory: dict[str, Any]) -> State:
+        loss, gradient, matrix = system.normal_equations(theta)
+        last = system.network.places[-1]
+        diagonal = matrix.diagonal()
+        metric, ridge = torch.zeros_like(theta), torch.zeros_like(theta)
+        if self.projection:
+            metric[: last.start] = diagonal[: last.start].max() if last.start else 0.0
+            ridge[last] = self.ridge * diagonal[last].max()
+        else:
+            metric[:] = diagonal.max()
+        memory = {"history": [], **memory}
+        memory |= {"gradient": gradient, "matrix": matrix, "metric": metric, "ridge": ridge}
+        return State(theta, loss, memory, self._stall(loss, memory))
+
+    def _stall(self, loss: float, memory: dict[str, Any]) -> str:
+        history = memory["history"]
+        if loss < 1e-31:
+            return "converged: residual at rounding"
+        if len(history) == self.patience and loss > self.progress * history[0]:
+            return f"stalled: loss fell by less than {1 - self.progress:.0%} in {self.patience} iterations"
+        return ""
+
+    def _projected(self, system: System, theta: Tensor, affine: bool | None = None) -> Tensor:
+        """Return theta with its last layer solved for by least squares; a step that does not help is not taken."""
+        if not self.projection:
+            return theta
+        affine = system.affine() if affine is None else affine
+        last = system.network.places[-1]
+        best, best_loss = theta, float("inf")
+        for _ in range(1 if affine else self.projection_steps):
+            r, j = system.linear_part(theta)
+            loss = 0.5 * float(r.square().sum())
+            if not loss < best_loss:
+                break
+            best, best_loss = theta, loss
+            step = solve_least_squares(j, -r, self.ridge)
+            if step is None:
+                break
+            theta = theta.clone()
+            theta[last] += step
+        return theta if affine or system.loss(theta) < best_loss else best

@@ -1,0 +1,338 @@
+"""The training loop, written once for all methods: random starts, then stages on finer grids, within a budget.
+
+All randomness comes from the seed, the stage and the draw, so a run that goes on from a checkpoint equals one that
+was never interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kanpde.basis import BSpline
+from kanpde.errors import KanpdeError
+from kanpde.field import Points
+from kanpde.model import KAN, MLP, Ansatz, Network
+from kanpde.problem import Problem
+from kanpde.residual import System, residual_scales
+from kanpde.sampling import PointSet, Sampling, draw, draw_where_large
+from kanpde.solver import Solver, State
+
+HELD_OUT_SEED = 1_000_003
+HELD_OUT_LEAST = 2000
+OVERFIT = 4.0
+"""Ratio of held-out to training loss at which a stage is repeated on twice as many points."""
+MAX_DRAWS = 3
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Limits of a training: iterations in all stages together, and seconds; the first one reached stops it."""
+
+    iterations: int = 100_000
+    seconds: float = 120.0
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "seconds"):
+            if not getattr(self, name) > 0:
+                raise KanpdeError(f"budget.{name}={getattr(self, name)}: give a positive number.")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One iteration in the history; stage 0 holds the random starts."""
+
+    stage: int
+    iteration: int
+    seconds: float
+    loss: float
+    held_out: float
+    parameters: int
+
+
+Progress = Callable[[Row], None]
+Checkpoint = Callable[[dict[str, Any]], None]
+
+
+class Collocation:
+    """Point sets for every stage, and the fixed held-out set, which is never trained on."""
+
+    def __init__(self, ansatz: Ansatz, sampling: Sampling, seed: int, like: Tensor) -> None:
+        self.ansatz = ansatz
+        self.sampling = sampling
+        self.seed = seed
+        self.like = like
+        self.scales = residual_scales(ansatz, self._sets("sobol", HELD_OUT_LEAST, HELD_OUT_SEED))
+
+    def count(self, network: Network, draws: int) -> int:
+        """Return the number of interior points of the `draws`-th draw of a stage; each has twice as many."""
+        return self.sampling.interior_count(network.parameters) * 2**draws
+
+    def system(self, network: Network, theta: Tensor, stage: int, draws: int, redraws: int = 0) -> System:
+        """Return the residuals on a stage's own points."""
+        seed = self.seed * 7_368_787 + stage * 10_007 + draws * 1_009 + redraws * 101
+        count = self.count(network, draws)
+        sets = self._sets(self.sampling.rule, count, seed)
+        if self.sampling.adaptive > 0 and stage > 0:
+            sets = self._adapted(sets, network, theta, count, seed)
+        return System(self.ansatz, network, sets, self.scales)
+
+    def held_out(self, network: Network, draws: int) -> System:
+        """Return the residuals on the held-out points."""
+        count = max(HELD_OUT_LEAST, self.count(network, draws) // 2)
+        return System(self.ansatz, network, self._sets("sobol", count, HELD_OUT_SEED + self.seed), self.scales)
+
+    def _sets(self, rule: str, count: int, seed: int) -> dict[tuple[str, ...], PointSet]:
+        problem, geometry = self.ansatz.problem, self.ansatz.problem.geometry
+        sets = {
+            tuple(problem.equations): draw((geometry.interior(),), geometry.names, rule, count, seed, self.like)
+        }
+        boundary = self.sampling.boundary_count(count, geometry.dimension)
+        for number, label in enumerate(self.ansatz.soft, start=1):
+            patches = geometry.boundary(problem.conditions[label].where)
+            sets[(label,)] = draw(patches, geometry.names, rule, boundary, seed + 31 * number, self.like)
+        return sets
+
+    def _adapted(
+        self, sets: dict[tuple[str, ...], PointSet], network: Network, theta: Tensor, count: int, seed: int
+    ) -> dict[tuple[str, ...], PointSet]:
+        labels = tuple(self.ansatz.problem.equations)
+        share, geometry = self.sampling.adaptive, self.ansatz.problem.geometry
+        chosen = round(share * count)
+
+        def size(at: Points) -> Tensor:
+            points = PointSet(at, self.like.new_ones(len(at)))
+            return System(self.ansatz, network, {labels: points}, self.scales).magnitude(theta)
+
+        large = draw_where_large(geometry.interior(), geometry.names, chosen, seed + 5, size, self.like)
+        even = draw((geometry.interior(),), geometry.names, self.sampling.rule, count - chosen, seed, self.like)
+        array = torch.cat([even.at.array(), large.at.array()])
+        weights = torch.cat([(1 - share) * even.weights, share * large.weights])
+        return {**sets, labels: PointSet(Points.of(geometry.names, array), weights)}
+
+
+@dataclass
+class Position:
+    """Where a training stands, as plain data.
+
+    phase: "starts", "stages" or "done". `grids` are the spline grids per layer (intervals, start, step).
+    """
+
+    phase: str = "starts"
+    start: int = 0
+    stage: int = 1
+    draws: int = 0
+    iteration: int = 0
+    total: int = 0
+    elapsed: float = 0.0
+    residuals: int = 0
+    jacobians: int = 0
+    grids: list[tuple[int, Tensor, Tensor] | None] = field(default_factory=list)
+    theta: Tensor | None = None
+    memory: dict[str, Any] | None = None
+    best: dict[str, Any] | None = None
+    stopped: str = ""
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Trainer:
+    """Trains a model on a problem; `run` does it all, from a checkpoint's position if one is given.
+
+    Raises KanpdeError if the model's splines are too rough for the equations, or a residual is not finite at the start.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        model: KAN | MLP,
+        solver: Solver,
+        sampling: Sampling,
+        conditions: str,
+        budget: Budget,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        model.check(problem.order)
+        self.problem, self.model, self.solver, self.budget, self.seed = problem, model, solver, budget, seed
+        self.like = torch.zeros((), dtype=torch.float64, device=device)
+        self.lower, self.upper = self.like.new_tensor(problem.geometry.lower), self.like.new_tensor(problem.geometry.upper)
+        self.ansatz = Ansatz(problem, conditions)
+        self.collocation = Collocation(self.ansatz, sampling, seed, self.like)
+        self.stages = model.stages()
+
+    def run(
+        self, position: Position | None = None, progress: Progress | None = None, checkpoint: Checkpoint | None = None
+    ) -> tuple[Network, Tensor, Position]:
+        """Return the trained network, its parameters (P,) and the final position."""
+        self.position = position or Position()
+        self._progress, self._checkpoint = progress, checkpoint
+        self._begin = perf_counter() - self.position.elapsed
+        if self.position.phase == "starts":
+            self._starts()
+        if self.position.phase == "stages":
+            self._stages()
+        best = self.position.best
+        assert best is not None
+        return self._network(best["grids"]), best["theta"].to(self.like), self.position
+
+    def _starts(self) -> None:
+        """Run every random start a few iterations and keep the one with the lowest held-out loss."""
+        p, network = self.position, self._network([])
+        held_out = self.collocation.held_out(network, 0)
+        while p.start < self.solver.starts:
+            generator = torch.Generator().manual_seed(self.seed * 6_700_417 + p.start)
+            theta = self.model.initial_parameters(network, generator)
+            system = self.collocation.system(network, theta, 0, 0)
+            state = self.solver.init(system, theta)
+            for _ in range(self.solver.start_iterations):
+                if state.stopped or self._spent():
+                    break
+                state = self._step(system, state)
+                p.iteration += 1
+                self._note(0, state, float("nan"))
+            self._offer(network, state.theta, held_out.loss(state.theta))
+            self._count(system)
+            p.start += 1
+            p.iteration = 0
+            self._save()
+        assert p.best is not None
+        p.phase, p.theta, p.grids = "stages", p.best["theta"], p.best["grids"]
+
+    def _stages(self) -> None:
+        p = self.position
+        while p.phase == "stages":
+            network = self._network(p.grids)
+            assert p.theta is not None
+            theta = p.theta.to(self.like)
+            redraws = p.iteration // self.collocation.sampling.redraw if self.collocation.sampling.adaptive else 0
+            system = self.collocation.system(network, theta, p.stage, p.draws, redraws)
+            held_out = self.collocation.held_out(network, p.draws)
+            if p.iteration and p.memory is not None:
+                state = self.solver.restored(system, theta, p.memory)
+            else:
+                state = self.solver.init(system, theta, p.memory)
+            state, stopped = self._iterate(network, system, held_out, state, redraws)
+            self._count(system)
+            loss = held_out.loss(state.theta)
+            self._offer(network, state.theta, loss)
+            p.theta, p.memory, p.iteration = state.theta, self.solver.kept(state), 0
+            if self._spent() or stopped == "interrupted":
+                p.phase, p.stopped = "done", stopped
+            elif loss > OVERFIT * state.loss and p.draws < MAX_DRAWS and self.collocation.sampling.points is None:
+                p.draws += 1
+            elif p.stage < len(self.stages):
+                self._refine(network)
+            else:
+                p.phase, p.stopped = "done", stopped
+            self._save()
+
+    def _iterate(
+        self, network: Network, system: System, held_out: System, state: State, redraws: int
+    ) -> tuple[State, str]:
+        """Iterate one stage on; points move only if they are adaptive."""
+        p, sampling = self.position, self.collocation.sampling
+        while not state.stopped:
+            if self._spent():
+                return state, self._spent()
+            if p.iteration >= self.solver.stage_iterations:
+                return state, f"iteration limit of the stage ({self.solver.stage_iterations})"
+            if sampling.adaptive and p.iteration // sampling.redraw > redraws:
+                redraws = p.iteration // sampling.redraw
+                self._count(system)
+                system = self.collocation.system(network, state.theta, p.stage, p.draws, redraws)
+                state = self.solver.init(system, state.theta, self.solver.kept(state))
+            state = self._step(system, state)
+            p.iteration += 1
+            due = self._due() or bool(state.stopped)
+            self._note(p.stage, state, held_out.loss(state.theta) if due else float("nan"))
+            if due:
+                p.theta, p.memory = state.theta, self.solver.saved(state)
+                self._save()
+        return state, state.stopped
+
+    def _refine(self, network: Network) -> None:
+        """Go to the next stage: cover the activations, then refine the grids, both exactly."""
+        p = self.position
+        assert p.theta is not None
+        points = self.collocation.held_out(network, 0).batches[0].at.array()
+        covering, cover = network.covering(p.theta.to(self.like), points)
+        wanted, before = self.stages[p.stage], self.stages[p.stage - 1]
+        factors = [new // old for new, old in zip(wanted, before, strict=True)]
+        present = [_spline(layer.bases).intervals for layer in covering.layers]
+        finer, refine = covering.refined(tuple(n * f for n, f in zip(present, factors, strict=True)))
+        memory = self.solver.transfer(self.solver.transfer(p.memory or {}, cover), refine)
+        p.theta, p.memory = refine.parameters(cover.parameters(p.theta.to(self.like))), memory
+        p.grids = _grids(finer)
+        p.stage, p.draws, p.iteration = p.stage + 1, 0, 0
+
+    def _network(self, grids: list[tuple[int, Tensor, Tensor] | None]) -> Network:
+        """Return the network with the grids of a position, or those of the first stage."""
+        network = self.model.network(self.lower, self.upper, len(self.problem.unknowns))
+        if not grids:
+            return network
+        layers = []
+        for layer, grid in zip(network.layers, grids, strict=True):
+            bases = layer.bases
+            if grid is not None:
+                spline = _spline(bases)
+                moved = BSpline(spline.degree, grid[0], grid[1].to(self.like), grid[2].to(self.like))
+                bases = tuple(moved if basis is spline else basis for basis in bases)
+            layers.append(replace(layer, bases=bases))
+        return replace(network, layers=tuple(layers))
+
+    def _step(self, system: System, state: State) -> State:
+        state = self.solver.step(system, state)
+        self.position.total += 1
+        return state
+
+    def _offer(self, network: Network, theta: Tensor, held_out: float) -> None:
+        """Keep what has the lowest held-out loss so far."""
+        best = self.position.best
+        if best is None or held_out < best["held_out"]:
+            self.position.best = {"held_out": held_out, "theta": theta, "grids": _grids(network)}
+
+    def _spent(self) -> str:
+        if self.position.total >= self.budget.iterations:
+            return f"budget of {self.budget.iterations} iterations"
+        if perf_counter() - self._begin >= self.budget.seconds:
+            return f"budget of {self.budget.seconds:g} s"
+        return ""
+
+    def _due(self) -> bool:
+        """Whether the held-out loss and a checkpoint are due: at growing intervals, so that they stay cheap."""
+        n = self.position.iteration
+        return n % (10 if n < 1000 else 100) == 0
+
+    def _note(self, stage: int, state: State, held_out: float) -> None:
+        p = self.position
+        row = Row(stage, p.total, perf_counter() - self._begin, state.loss, held_out, len(state.theta))
+        p.history.append(asdict(row))
+        if self._progress:
+            self._progress(row)
+
+    def _count(self, system: System) -> None:
+        self.position.residuals += system.counter.residuals
+        self.position.jacobians += system.counter.jacobians
+
+    def _save(self) -> None:
+        self.position.elapsed = perf_counter() - self._begin
+        if self._checkpoint:
+            self._checkpoint({"position": dict(vars(self.position))})
+
+
+def _spline(bases: tuple[Any, ...]) -> BSpline:
+    return next(basis for basis in bases if isinstance(basis, BSpline))
+
+
+def _grids(network: Network) -> list[tuple[int, Tensor, Tensor] | None]:
+    """Return the spline grids of each layer as plain data."""
+    found: list[tuple[int, Tensor, Tensor] | None] = []
+    for layer in network.layers:
+        splines = [basis for basis in layer.bases if isinstance(basis, BSpline)]
+        found.append((splines[0].intervals, splines[0].start, splines[0].step) if splines else None)
+    return found
