@@ -1,0 +1,93 @@
+"""Checks of a problem before any training: points on every condition, derivatives, residuals of the exact solution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from kanpde.errors import KanpdeError
+from kanpde.field import Field
+from kanpde.geometry import Patch
+from kanpde.model import KAN, MLP, Ansatz
+from kanpde.multiindex import IndexSet, spell
+from kanpde.problem import Problem
+from kanpde.sampling import PointSet, Sampling, draw
+
+TOLERANCE = 1e-8
+"""Residuals of an exact solution up to this size are rounding."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was found about an equation or condition.
+
+    `residual` is the largest residual of the reference, in units of the largest derivative that enters it; None if
+    the reference does not have these derivatives.
+    """
+
+    label: str
+    kind: str
+    points: int
+    derivatives: tuple[str, ...]
+    residual: float | None
+
+    @property
+    def vanishes(self) -> bool:
+        """Whether the residual of the reference is zero up to rounding, or not known."""
+        return self.residual is None or self.residual <= TOLERANCE
+
+
+def check(
+    problem: Problem,
+    model: KAN | MLP | None = None,
+    *,
+    sampling: Sampling | None = None,
+    conditions: str = "hard",
+    seed: int = 0,
+) -> list[Row]:
+    """Return a row per equation and condition, with as many points as training `model` would draw.
+
+    Raises KanpdeError for an empty point set, a function that returns a wrong shape or values that are not finite,
+    and a model that is not smooth enough for the equations.
+    """
+    model, sampling = model or KAN(), sampling or Sampling()
+    ansatz = Ansatz(problem, conditions)
+    geometry = problem.geometry
+    model.check(problem.order)
+    like = torch.zeros(0, dtype=torch.float64)
+    lower, upper = like.new_tensor(geometry.lower), like.new_tensor(geometry.upper)
+    network = model.network(lower, upper, len(problem.unknowns), model.stages()[-1])
+    interior = sampling.interior_count(network.parameters)
+
+    def examine(label: str, kind: str, patches: tuple[Patch, ...], count: int) -> Row:
+        points = draw(patches, geometry.names, sampling.rule, count, seed, like)
+        asked = problem.derivatives((label,), points.at)
+        names = tuple(
+            spell(index, geometry.names) or "value" for index in sorted(asked, key=lambda a: (sum(a), [-n for n in a]))
+        )
+        return Row(label, kind, len(points.at), names, residual_of_reference(problem, label, points))
+
+    rows = [examine(label, "equation", (geometry.interior(),), interior) for label in problem.equations]
+    for label, condition in problem.conditions.items():
+        kind = f"{condition.kind}, {'hard' if label in ansatz.hard else 'soft'}"
+        count = sampling.boundary_count(interior, geometry.dimension)
+        rows.append(examine(label, kind, geometry.boundary(condition.where), count))
+    return rows
+
+
+def residual_of_reference(problem: Problem, label: str, points: PointSet) -> float | None:
+    """Return the largest residual of the reference, in units of the largest derivative that enters it.
+
+    None without a reference that has these derivatives. Raises KanpdeError where the residual is not finite.
+    """
+    if problem.reference is None or not problem.reference.smooth:
+        return None
+    indices = IndexSet(problem.geometry.names, problem.derivatives((label,), points.at))
+    u = problem.reference.taylor(points.at, indices)
+    fields = [Field.of(name, indices, u[..., i]) for i, name in enumerate(problem.unknowns)]
+    residual = problem.residual_function(label)(*fields, points.at)
+    if not bool(torch.isfinite(residual).all()):
+        raise KanpdeError(f"'{label}' is not finite for the reference: check its data and the reference.")
+    factorials = u.new_tensor(indices.factorials)[:, None, None]
+    return float(residual.abs().max()) / max(float((u * factorials).abs().max()), 1.0)
