@@ -1,0 +1,132 @@
+"""Imports go down the levels of the design, and outside packages stay where they belong."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import kanpde
+
+PACKAGE = Path(kanpde.__file__).parent
+
+# Modules and folders, lowest first: each imports from those above it in this list only, or from its own folder.
+ORDER = [
+    {"errors"},
+    {"settings", "multiindex"},
+    {"field", "geometry"},
+    {"basis"},
+    {"problem"},
+    {"sampling", "model", "library"},
+    {"linalg", "residual"},
+    {"check", "solver", "reference"},
+    {"metrics", "training"},
+    {"record"},
+    {"plot"},
+    {"run"},
+    {"compare"},
+    {"__init__"},
+    {"cli"},
+    {"__main__"},
+]
+LEVELS = {name: level for level, names in enumerate(ORDER) for name in names}
+ALLOWED = {
+    "hydra": {"cli"},
+    "omegaconf": {"cli"},
+    "matplotlib": {"plot"},
+    "skfem": {"reference"},
+    "meshio": {"geometry", "record"},
+}
+
+
+def modules() -> list[tuple[str, ...]]:
+    """Return the modules of the package as parts of their paths, without the copied data of a wheel."""
+    files = [path.relative_to(PACKAGE).with_suffix("").parts for path in sorted(PACKAGE.rglob("*.py"))]
+    return [parts for parts in files if parts[0] != "_data"]
+
+
+def imports(module: tuple[str, ...]) -> set[tuple[str, ...]]:
+    """Return the dotted names that a module imports anywhere, with the names taken from a module as its last part."""
+    tree = ast.parse(PACKAGE.joinpath(*module).with_suffix(".py").read_text())
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {tuple(alias.name.split(".")) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative imports hide levels"
+            found |= {(*str(node.module).split("."), alias.name) for alias in node.names}
+    return found
+
+
+def part_of_package(name: tuple[str, ...]) -> str:
+    """Return the module or folder of the package that a dotted name is in; names of `kanpde` itself are `__init__`."""
+    return name[1] if len(name) > 1 and name[1] in LEVELS else "__init__"
+
+
+def violations(module: tuple[str, ...], imported: set[tuple[str, ...]]) -> list[str]:
+    wrong = []
+    for name in imported:
+        where = ".".join(name)
+        if name[0] == "kanpde":
+            target = part_of_package(name)
+            if target != module[0] and LEVELS[target] >= LEVELS[module[0]]:
+                wrong.append(f"{'.'.join(module)} imports {where}, which is not on a lower level")
+        elif module[0] not in ALLOWED.get(name[0], {module[0]}):
+            wrong.append(f"{'.'.join(module)} imports {where}, which only {ALLOWED[name[0]]} may")
+    return wrong
+
+
+def test_modules_are_found() -> None:
+    assert len(modules()) > 20
+    assert {parts[0] for parts in modules()} <= set(LEVELS)
+
+
+@pytest.mark.parametrize("module", modules(), ids=".".join)
+def test_imports_go_down(module: tuple[str, ...]) -> None:
+    assert violations(module, imports(module)) == []
+
+
+def test_folders_have_no_cycles() -> None:
+    """Within a folder modules may import each other, but not mutually."""
+    names = {parts: (parts[:-1] if parts[-1] == "__init__" else parts) for parts in modules()}
+    edges = {
+        module: {
+            other
+            for other in names
+            for name in imports(module)
+            if other != module
+            and len(other) > 1
+            and other[0] == module[0]
+            and name[1 : 1 + len(names[other])] == names[other]
+            and (other[-1] != "__init__" or name[1:-1] == names[other])
+        }
+        for module in names
+        if len(module) > 1
+    }
+    done: set[tuple[str, ...]] = set()
+
+    def visit(module: tuple[str, ...], path: tuple[tuple[str, ...], ...]) -> None:
+        assert module not in path, f"mutual import: {[*path, module]}"
+        if module not in done:
+            for other in edges[module]:
+                visit(other, (*path, module))
+            done.add(module)
+
+    for module in edges:
+        visit(module, ())
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (("basis", "bspline"), ("kanpde", "run", "solve")),
+        (("basis", "bspline"), ("kanpde", "KAN")),
+        (("residual",), ("kanpde", "linalg", "solve_damped")),
+        (("run",), ("hydra", "main")),
+        (("run",), ("omegaconf", "OmegaConf")),
+        (("record",), ("matplotlib", "pyplot")),
+        (("metrics",), ("skfem",)),
+        (("problem",), ("meshio",)),
+    ],
+)
+def test_a_wrong_import_is_seen(module: tuple[str, ...], name: tuple[str, ...]) -> None:
+    assert violations(module, {name})
