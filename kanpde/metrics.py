@@ -1,0 +1,160 @@
+"""Error norms against a reference, by quadrature on points not trained on, and the table row that reports them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kanpde.errors import KanpdeError
+from kanpde.field import Points
+from kanpde.geometry import Geometry
+from kanpde.multiindex import IndexSet
+from kanpde.problem import Problem, Reference
+from kanpde.sampling import sobol, tensor_rule
+
+Taylor = Callable[[Points, IndexSet], Tensor]
+"""Taylor coefficients (channel, point, unknown) at points: what a run, a reference and a FEM solution all offer."""
+
+# An even number of panels puts a panel's end, where Gauss nodes are dense, in the middle of the box, where fronts
+# stand; an even number of nodes keeps out the rational midpoints that uniform grids use.
+PANELS = {1: 64, 2: 10, 3: 4}
+NODES = {1: 16, 2: 18, 3: 10}
+SOBOL_POINTS = 2**15
+SOBOL_SEED = 90_001
+CHUNK = 8192
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Relative L2 error, relative error in the full H1 norm (all coordinates, time included), largest absolute error.
+
+    An error that cannot be measured is nan, and `note` says why.
+    """
+
+    rel_l2: float
+    rel_h1: float
+    max_error: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the final table; `seconds` has the keys "setup", "train" and "evaluate_1e5"."""
+
+    name: str
+    parameters: int
+    errors: Errors | None
+    seconds: dict[str, float]
+    iterations: int
+    stopped: str
+
+
+class ErrorMeasure:
+    """Measures errors against one reference, whose values are computed once for any number of methods.
+
+    Raises KanpdeError if there is no reference.
+    """
+
+    def __init__(
+        self, problem: Problem, reference: Reference | None = None, device: torch.device | str = "cpu"
+    ) -> None:
+        reference = reference or problem.reference
+        if reference is None:
+            raise KanpdeError(f"problem '{problem.name}' has no reference to compare with: give it reference=...")
+        self.reference = reference
+        self.unknowns = len(problem.unknowns)
+        self.at, self.weights = evaluation_rule(problem.geometry, device)
+        names = problem.geometry.names
+        units = [tuple(int(i == axis) for i in range(len(names))) for axis in range(len(names))]
+        self.note = ""
+        try:
+            self.indices = IndexSet(names, units)
+            reference.taylor(problem.middle(), self.indices)
+        except KanpdeError as error:
+            self.indices = IndexSet(names)
+            self.note = f"no H1 error: {error}"
+
+    @cached_property
+    def expected(self) -> Tensor:
+        """The reference's Taylor coefficients (channel, point, unknown)."""
+        return self._evaluate(self.reference.taylor, "the reference")
+
+    def of(self, taylor: Taylor) -> Errors:
+        """Return the errors of a solution; several unknowns share each norm."""
+        difference = self._evaluate(taylor, "the solution") - self.expected
+        rel_h1 = math.nan if self.note else self._norm(difference) / self._norm(self.expected)
+        rel_l2 = self._norm(difference[:1]) / self._norm(self.expected[:1])
+        return Errors(float(rel_l2), float(rel_h1), float(difference[0].abs().max()), self.note)
+
+    def _evaluate(self, taylor: Taylor, what: str) -> Tensor:
+        values = evaluate_chunks(taylor, self.at, self.indices)
+        shape = (len(self.indices), len(self.at), self.unknowns)
+        if values.shape != shape:
+            raise KanpdeError(
+                f"{what} returned shape {tuple(values.shape)}: return (channel, point, unknown), here {shape}."
+            )
+        return values.to(self.weights)
+
+    def _norm(self, channels: Tensor) -> Tensor:
+        return ((channels**2).sum(dim=(0, 2)) @ self.weights).sqrt()
+
+
+def errors(
+    taylor: Taylor, problem: Problem, reference: Reference | None = None, device: torch.device | str = "cpu"
+) -> Errors:
+    """Return the errors of a solution against `reference`, by default the problem's own.
+
+    Raises KanpdeError if there is no reference. To measure several solutions use one `ErrorMeasure`.
+    """
+    return ErrorMeasure(problem, reference, device).of(taylor)
+
+
+def evaluation_rule(geometry: Geometry, device: torch.device | str = "cpu") -> tuple[Points, Tensor]:
+    """Return points and weights (N,): composite Gauss-Legendre up to three dimensions, scrambled Sobol above."""
+    patch = geometry.interior()
+    if patch.dimension in PANELS:
+        nodes, weights = _composite_gauss(PANELS[patch.dimension], NODES[patch.dimension])
+        unit, weight = tensor_rule(nodes, weights, patch.dimension)
+    else:
+        unit, weight = sobol(SOBOL_POINTS, patch.dimension, SOBOL_SEED)
+    return Points.of(geometry.names, patch.place(unit.to(device))), patch.measure * weight.to(device)
+
+
+def evaluate_chunks(taylor: Taylor, at: Points, indices: IndexSet) -> Tensor:
+    """Return Taylor coefficients (channel, point, unknown), computed in chunks of points so that memory is bounded."""
+    with torch.no_grad():
+        return torch.cat([taylor(Points.of(at.names, part), indices) for part in at.array().split(CHUNK)], dim=1)
+
+
+def evaluation_seconds(
+    taylor: Taylor, problem: Problem, count: int = 100_000, device: torch.device | str = "cpu"
+) -> float:
+    """Return the seconds that values at `count` random points take: the best of three, after a warm-up."""
+    patch = problem.geometry.interior()
+    unit = torch.rand(count, patch.dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    at = Points.of(problem.geometry.names, patch.place(unit.to(device)))
+    indices = IndexSet(problem.geometry.names)
+
+    def once() -> float:
+        start = perf_counter()
+        values = evaluate_chunks(taylor, at, indices)
+        if values.is_cuda:
+            torch.cuda.synchronize(values.device)
+        return perf_counter() - start
+
+    once()
+    return min(once() for _ in range(3))
+
+
+def _composite_gauss(panels: int, nodes: int) -> tuple[Tensor, Tensor]:
+    """Return nodes and weights of the composite Gauss-Legendre rule on (0, 1)."""
+    x, w = (torch.from_numpy(part) for part in np.polynomial.legendre.leggauss(nodes))
+    starts = torch.arange(panels, dtype=torch.float64)[:, None]
+    return ((starts + (1 + x) / 2) / panels).flatten(), (w / (2 * panels)).repeat(panels)
