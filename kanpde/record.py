@@ -1,0 +1,357 @@
+"""The files that a run leaves. Each is written beside its place and moved there, so none is ever half written."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import re
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import strftime
+from typing import Any
+
+import h5py
+import meshio
+import numpy as np
+import torch
+import yaml  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from kanpde.errors import KanpdeError
+from kanpde.field import Points
+from kanpde.metrics import Method, Taylor, evaluate_chunks
+from kanpde.multiindex import IndexSet
+from kanpde.problem import Problem, Reference
+
+Histories = Mapping[str, Sequence[Mapping[str, Any]]]
+"""The rows of a history by method; a row has the columns of `HISTORY` but the first."""
+HISTORY = ("method", "stage", "iteration", "seconds", "loss", "held_out", "parameters")
+GRID = {1: 1001, 2: 201, 3: 51}
+"""Points per axis of a sampled solution; odd, so that the middle of the box is among them."""
+CELLS: dict[int, tuple[str, tuple[tuple[int, ...], ...]]] = {
+    1: ("line", ((0,), (1,))),
+    2: ("quad", ((0, 0), (1, 0), (1, 1), (0, 1))),
+    3: (
+        "hexahedron",
+        ((0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0), (0, 0, 1), (1, 0, 1), (1, 1, 1), (0, 1, 1)),
+    ),
+}
+"""The cell of a grid by its number of axes, and the steps to its corners in the node order of VTK."""
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Give the name of a temporary file that takes the place of `path` once the block has ended without an error."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A solution on a uniform grid over the box, or over a slice of it: the coordinates in `fixed` do not vary.
+
+    `axes` are the grid's values along the coordinates that vary, the last one fastest. `coordinates` is
+    (point, coordinate); `solution` and `reference`, None if there is none, are (point, unknown).
+    """
+
+    problem: str
+    unknowns: tuple[str, ...]
+    names: tuple[str, ...]
+    axes: dict[str, NDArray[np.float64]]
+    fixed: dict[str, float]
+    coordinates: NDArray[np.float64]
+    solution: NDArray[np.float64]
+    reference: NDArray[np.float64] | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Points along each axis."""
+        return tuple(len(axis) for axis in self.axes.values())
+
+    @property
+    def error(self) -> NDArray[np.float64] | None:
+        """Solution minus reference (point, unknown)."""
+        return None if self.reference is None else self.solution - self.reference
+
+    @property
+    def fields(self) -> dict[str, NDArray[np.float64]]:
+        """The solution and, where there is a reference, the reference and the error, by name."""
+        named = {"solution": self.solution, "reference": self.reference, "error": self.error}
+        return {name: values for name, values in named.items() if values is not None}
+
+    @property
+    def where(self) -> str:
+        """Where the slice lies, for example "z = 0.5"; empty if the sample covers the box."""
+        return ", ".join(f"{name} = {value:g}" for name, value in self.fixed.items())
+
+    def plane(self) -> Sample:
+        """Return the middle plane of a sample with three axes, and any other sample as it is."""
+        if len(self.axes) < 3:
+            return self
+        *kept, last = self.axes
+        middle = len(self.axes[last]) // 2
+
+        def cut(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            return values.reshape(*self.shape, -1)[:, :, middle].reshape(-1, values.shape[1])
+
+        return Sample(
+            self.problem,
+            self.unknowns,
+            self.names,
+            {name: self.axes[name] for name in kept},
+            {**self.fixed, last: float(self.axes[last][middle])},
+            cut(self.coordinates),
+            cut(self.solution),
+            None if self.reference is None else cut(self.reference),
+        )
+
+
+def sample_solution(
+    taylor: Taylor, problem: Problem, reference: Reference | None = None, device: torch.device | str = "cpu"
+) -> Sample:
+    """Return a solution and the reference, by default the problem's own, on a uniform grid over the box.
+
+    With more than three coordinates the grid is a plane through the middle of the box, along the first two
+    coordinates in space.
+    """
+    geometry = problem.geometry
+    names, reference = geometry.names, reference or problem.reference
+    varied = geometry.space[:2] if len(names) > 3 else names
+    axes, fixed = {}, {}
+    for name, lower, upper in zip(names, geometry.lower, geometry.upper, strict=True):
+        if name in varied:
+            axes[name] = np.linspace(lower, upper, GRID[len(varied)])
+        else:
+            fixed[name] = (lower + upper) / 2
+    grid = dict(zip(axes, np.meshgrid(*axes.values(), indexing="ij"), strict=True))
+    shape = tuple(len(axis) for axis in axes.values())
+    columns = [grid[name] if name in grid else np.full(shape, fixed[name]) for name in names]
+    coordinates = np.stack([column.ravel() for column in columns], axis=1)
+
+    def values(taylor: Taylor) -> NDArray[np.float64]:
+        at = Points.of(names, torch.from_numpy(coordinates).to(device))
+        return evaluate_chunks(taylor, at, IndexSet(names))[0].cpu().numpy()
+
+    return Sample(
+        problem=problem.name,
+        unknowns=problem.unknowns,
+        names=names,
+        axes=axes,
+        fixed=fixed,
+        coordinates=coordinates,
+        solution=values(taylor),
+        reference=None if reference is None else values(reference.taylor),
+    )
+
+
+def results(problem: Problem, methods: Sequence[Method], reference: Reference | None = None) -> dict[str, Any]:
+    """Return the content of results.json; `reference` is by default the problem's own."""
+    reference = reference or problem.reference
+    return {
+        "problem": problem.name,
+        "reference": None if reference is None else {"name": reference.name, "error": reference.error},
+        "methods": [
+            {
+                "name": method.name,
+                "parameters": method.parameters,
+                "rel_l2": method.errors and method.errors.rel_l2,
+                "rel_h1": method.errors and method.errors.rel_h1,
+                "max_error": method.errors and method.errors.max_error,
+                "seconds": method.seconds,
+                "iterations": method.iterations,
+                "stopped": method.stopped,
+            }
+            for method in methods
+        ],
+    }
+
+
+class RunDirectory:
+    """The folder of one run. `create` makes a new one, `open` returns that of an earlier run, to resume it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, problem: str, out: Path | str | None = None, root: Path | str = "runs") -> RunDirectory:
+        """Make `out`, or by default root/problem/date-time, and start its log.
+
+        Raises KanpdeError if `out` holds files already or cannot be made.
+        """
+        try:
+            return cls(_claim(Path(out)) if out is not None else _claim_dated(Path(root) / _file_name(problem)))
+        except FileExistsError as error:
+            raise KanpdeError(
+                f"the run directory '{out or error.filename}' exists and is not an empty folder:"
+                " choose another out=DIR, or continue the run in it with resume=DIR."
+            ) from None
+        except OSError as error:
+            raise KanpdeError(
+                f"the run directory '{out or error.filename}' cannot be made ({error.strerror}):"
+                " choose another out=DIR."
+            ) from None
+
+    @classmethod
+    def open(cls, path: Path | str) -> RunDirectory:
+        """Return the directory of an earlier run; raise KanpdeError if it is not one."""
+        path = Path(path)
+        if not (path / "config.yaml").is_file():
+            raise KanpdeError(
+                f"'{path}' holds no config.yaml, so it is not the directory of a run: give resume= one that is,"
+                " runs/PROBLEM/DATE-TIME."
+            )
+        return cls(path)
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the checkpoint lies."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def solution_picture(self) -> Path:
+        """Where the picture of the solution lies."""
+        return self.path / "solution.png"
+
+    @property
+    def convergence_picture(self) -> Path:
+        """Where the picture of the convergence lies."""
+        return self.path / "convergence.png"
+
+    def log(self, line: str) -> None:
+        """Append a line to log.txt."""
+        with open(self.path / "log.txt", "a", encoding="utf-8") as file:
+            file.write(line.rstrip("\n") + "\n")
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write config.yaml from plain numbers, strings, lists and mappings."""
+        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+        with atomic(self.path / "config.yaml") as path:
+            path.write_text(text, encoding="utf-8")
+
+    def read_config(self) -> dict[str, Any]:
+        """Return the content of config.yaml; raise KanpdeError if it cannot be read."""
+        path = self.path / "config.yaml"
+        try:
+            config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise KanpdeError(f"'{path}' cannot be read ({_first_line(error)}): start the run anew.") from None
+        if not isinstance(config, dict):
+            raise KanpdeError(f"'{path}' is not a mapping of settings: start the run anew.")
+        return config
+
+    def write_results(self, document: Mapping[str, Any]) -> None:
+        """Write results.json; a number that is not finite becomes null."""
+        text = json.dumps(_finite(document), indent=2, allow_nan=False)
+        with atomic(self.path / "results.json") as path:
+            path.write_text(text + "\n", encoding="utf-8")
+
+    def write_history(self, histories: Histories) -> None:
+        """Write history.csv, one row per recorded iteration of each method, with the columns of `HISTORY`."""
+        with atomic(self.path / "history.csv") as path, open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, HISTORY, extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows({"method": method, **row} for method, rows in histories.items() for row in rows)
+
+    def write_solution(self, sample: Sample) -> None:
+        """Write solution.h5 and solution.vtu, and log where a slice lies."""
+        if sample.fixed:
+            self.log(f"solution.h5 and solution.vtu hold the slice {sample.where}")
+        with atomic(self.path / "solution.h5") as path, h5py.File(path, "w") as file:
+            for name, values in {"coordinates": sample.coordinates, **sample.fields}.items():
+                file.create_dataset(name, data=values, compression="gzip", shuffle=True)
+            file.attrs["problem"] = sample.problem
+            file.attrs["coordinates"] = list(sample.names)
+            file.attrs["unknowns"] = list(sample.unknowns)
+            file.attrs["shape"] = sample.shape
+        with atomic(self.path / "solution.vtu") as path:
+            meshio.write(path, _mesh(sample), file_format="vtu")
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a state of plain tensors, numbers, strings, lists and mappings."""
+    with atomic(path) as temporary:
+        torch.save(dict(state), temporary)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Return the state of a checkpoint, tensors on the CPU; raise KanpdeError if it is missing or damaged."""
+    if not path.is_file():
+        raise KanpdeError(f"there is no checkpoint '{path}': give resume= the directory of a run that has one.")
+    try:
+        # torch does not verify the checksums that it writes; zipfile does.
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        state = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # a damaged file makes torch raise almost anything
+        state = None
+    if not isinstance(state, dict):
+        raise KanpdeError(f"the checkpoint '{path}' is damaged or of another program: start the run anew.")
+    return state
+
+
+def _claim(path: Path) -> Path:
+    """Make an empty folder and take it by creating its log, which only one process can; raise FileExistsError."""
+    path.mkdir(parents=True, exist_ok=True)
+    if any(path.iterdir()):
+        raise FileExistsError(0, "not empty", str(path))
+    open(path / "log.txt", "x").close()
+    return path
+
+
+def _claim_dated(parent: Path) -> Path:
+    """Make parent/date-time, with a number behind it if another run began in the same second."""
+    parent.mkdir(parents=True, exist_ok=True)
+    stamp = strftime("%Y-%m-%d_%H-%M-%S")
+    number = 1
+    while True:
+        try:
+            return _claim(parent / (stamp if number == 1 else f"{stamp}-{number}"))
+        except FileExistsError:
+            number += 1
+
+
+def _file_name(problem: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", problem).strip(".") or "problem"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _mesh(sample: Sample) -> meshio.Mesh:
+    """Return the grid as lines, quadrilaterals or hexahedra."""
+    numbers = np.arange(math.prod(sample.shape)).reshape(sample.shape)
+    cell, corners = CELLS[len(sample.shape)]
+    cells = [
+        numbers[tuple(slice(c, n - 1 + c) for c, n in zip(corner, sample.shape, strict=True))].ravel()
+        for corner in corners
+    ]
+    points = np.zeros((numbers.size, 3))
+    for column, name in enumerate(sample.axes):
+        points[:, column] = sample.coordinates[:, sample.names.index(name)]
+    data = {}
+    for label, values in sample.fields.items():
+        for unknown, column in zip(sample.unknowns, values.T, strict=True):
+            data[label if len(sample.unknowns) == 1 else f"{label}_{unknown}"] = np.ascontiguousarray(column)
+    return meshio.Mesh(points, [(cell, np.stack(cells, axis=1))], point_data=data)
