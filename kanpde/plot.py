@@ -166,10 +166,12 @@ def _draw_curves(sample: Sample, method: str) -> Figure:
     figure, panels = _panels(rows, columns, width=3.6, height=2.6)
     for unknown, name in enumerate(sample.unknowns):
         values = panels[unknown, 0]
-        values.plot(x, sample.solution[:, unknown], color=COLOURS[0], label=method)
-        values.set_ylabel(name)
+        scale, factor = _scale((sample.solution if sample.reference is None else sample.reference)[:, unknown])
+        values.plot(x, sample.solution[:, unknown] / scale, color=COLOURS[0], label=method)
+        values.set_ylabel(f"{name}{factor}")
         if sample.reference is not None and sample.error is not None:
-            values.plot(x, sample.reference[:, unknown], "--", color="black", linewidth=1, label="reference")
+            reference = sample.reference[:, unknown] / scale
+            values.plot(x, reference, "--", color="black", linewidth=1, label="reference")
             scale, factor = _scale(sample.error[:, unknown])
             errors = panels[unknown, 1]
             errors.plot(x, sample.error[:, unknown] / scale, color=COLOURS[1])
