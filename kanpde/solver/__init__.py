@@ -1,7 +1,8 @@
 """Training methods behind one interface, one per file."""
 
 from kanpde.solver.base import Solver, State
+from kanpde.solver.chain import Chain
 from kanpde.solver.first_order import LBFGS, Adam
 from kanpde.solver.levenberg_marquardt import LevenbergMarquardt
 
-__all__ = ["LBFGS", "Adam", "LevenbergMarquardt", "Solver", "State"]
+__all__ = ["LBFGS", "Adam", "Chain", "LevenbergMarquardt", "Solver", "State"]
