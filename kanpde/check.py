@@ -9,9 +9,10 @@ import torch
 from kanpde.errors import KanpdeError
 from kanpde.field import Field
 from kanpde.geometry import Patch
-from kanpde.model import KAN, MLP, Ansatz
+from kanpde.model import KAN, MLP, Ansatz, Network
 from kanpde.multiindex import IndexSet, spell
 from kanpde.problem import Problem
+from kanpde.residual import residual_scales
 from kanpde.sampling import PointSet, Sampling, draw
 
 TOLERANCE = 1e-8
@@ -22,6 +23,7 @@ TOLERANCE = 1e-8
 class Row:
     """What was found about an equation or condition.
 
+    `points` would be drawn for training; a `hard` condition needs none, since the network's ansatz satisfies it.
     `residual` is the largest residual of the reference, in units of the largest derivative that enters it; None if
     the reference does not have these derivatives.
     """
@@ -29,6 +31,7 @@ class Row:
     label: str
     kind: str
     points: int
+    hard: bool
     derivatives: tuple[str, ...]
     residual: float | None
 
@@ -56,24 +59,32 @@ def check(
     geometry = problem.geometry
     model.check(problem.order)
     like = torch.zeros(0, dtype=torch.float64)
-    lower, upper = like.new_tensor(geometry.lower), like.new_tensor(geometry.upper)
-    network = model.network(lower, upper, len(problem.unknowns), model.stages()[-1])
-    interior = sampling.interior_count(network.parameters)
+    interior = sampling.interior_count(final_network(problem, model).parameters)
 
     def examine(label: str, kind: str, patches: tuple[Patch, ...], count: int) -> Row:
         points = draw(patches, geometry.names, sampling.rule, count, seed, like)
+        residual_scales(ansatz, {(label,): points})  # refuses what is not finite
         asked = problem.derivatives((label,), points.at)
         names = tuple(
             spell(index, geometry.names) or "value" for index in sorted(asked, key=lambda a: (sum(a), [-n for n in a]))
         )
-        return Row(label, kind, len(points.at), names, residual_of_reference(problem, label, points))
+        return Row(
+            label, kind, len(points.at), label in ansatz.hard, names, residual_of_reference(problem, label, points)
+        )
 
     rows = [examine(label, "equation", (geometry.interior(),), interior) for label in problem.equations]
     for label, condition in problem.conditions.items():
-        kind = f"{condition.kind}, {'hard' if label in ansatz.hard else 'soft'}"
         count = sampling.boundary_count(interior, geometry.dimension)
-        rows.append(examine(label, kind, geometry.boundary(condition.where), count))
+        rows.append(examine(label, condition.kind, geometry.boundary(condition.where), count))
     return rows
+
+
+def final_network(problem: Problem, model: KAN | MLP) -> Network:
+    """Return the network of a model's last stage for a problem."""
+    lower, upper = (
+        torch.tensor(side, dtype=torch.float64) for side in (problem.geometry.lower, problem.geometry.upper)
+    )
+    return model.network(lower, upper, len(problem.unknowns), model.stages()[-1])
 
 
 def residual_of_reference(problem: Problem, label: str, points: PointSet) -> float | None:

@@ -11,7 +11,7 @@ PACKAGE = Path(kanpde.__file__).parent
 
 # Modules and folders, lowest first: each imports from those above it in this list only, or from its own folder.
 ORDER = [
-    {"errors"},
+    {"errors", "version"},
     {"settings", "multiindex"},
     {"field", "geometry"},
     {"basis"},
@@ -22,7 +22,7 @@ ORDER = [
     {"metrics", "training"},
     {"record"},
     {"plot"},
-    {"run"},
+    {"run", "display"},
     {"compare"},
     {"__init__"},
     {"cli"},

@@ -1,0 +1,243 @@
+"""The main job: solve a problem with a network, then with the baselines, and put them side by side."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kanpde.check import Row, check, final_network
+from kanpde.display import Display
+from kanpde.errors import KanpdeError, unknown_name
+from kanpde.metrics import ErrorMeasure, Errors, Method, evaluation_seconds
+from kanpde.model import KAN, MLP
+from kanpde.plot import plot_convergence, plot_solution
+from kanpde.problem import Problem
+from kanpde.record import RunDirectory, results, sample_solution
+from kanpde.reference.fem import ladder, solve_fem
+from kanpde.run import Run, choose_device, solve
+from kanpde.sampling import Sampling
+from kanpde.solver import LBFGS, Adam, Chain, Solver
+from kanpde.training import Budget
+from kanpde.version import __version__
+
+BASELINES = ("all", "fem", "mlp", "none")
+
+
+@dataclass(frozen=True)
+class Job:
+    """Settings of a comparison besides the problem, the model, the solver and theirs.
+
+    conditions: "hard" or "soft". baseline: "all", "mlp", "fem" or "none". out: the run directory, by default
+    runs/PROBLEM/DATE-TIME. threads: None leaves PyTorch's own choice.
+    """
+
+    conditions: str = "hard"
+    baseline: str = "all"
+    seed: int = 0
+    device: str = "auto"
+    threads: int | None = None
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.baseline not in BASELINES:
+            raise unknown_name("baseline", self.baseline, BASELINES)
+        if self.threads is not None and self.threads < 1:
+            raise KanpdeError(f"threads={self.threads}: give at least 1, or null for PyTorch's own choice.")
+        if not 0 <= self.seed < 2**31:
+            raise KanpdeError(f"seed={self.seed}: give an integer from 0 to {2**31 - 1}.")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The network's run, a row per method, and the directory that holds the files."""
+
+    run: Run
+    methods: tuple[Method, ...]
+    directory: Path
+
+
+class Interrupted(KeyboardInterrupt):
+    """An interrupt of a run that can be continued from its directory."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self.directory = directory
+
+
+def compare(
+    problem: Problem,
+    model: KAN | MLP,
+    solver: Solver,
+    *,
+    sampling: Sampling,
+    budget: Budget,
+    job: Job,
+    config: Mapping[str, Any],
+    directory: Path | None = None,
+) -> Comparison:
+    """Solve `problem` with `model` and the baselines, print the table and leave a run directory.
+
+    `config` is written there for a later resume; `directory` is that of an interrupted run, which then goes on.
+    Raises KanpdeError for bad input, Interrupted after an interrupt.
+    """
+    rows = check(problem, model, sampling=sampling, conditions=job.conditions, seed=job.seed)
+    device = choose_device(job.device)
+    if directory is None:
+        folder = RunDirectory.create(problem.name, job.out)
+        folder.write_config(config)
+    else:
+        folder = RunDirectory.open(directory)
+    display = Display(folder.log)
+    for line in introduction(problem, model, rows, job, device):
+        display.say(line)
+    try:
+        return _Comparison(problem, sampling, budget, job, folder, display).run(model, solver)
+    except KeyboardInterrupt:
+        raise Interrupted(folder.path) from None
+
+
+class _Comparison:
+    """One comparison as it goes on; every finished row is in results.json at once, and is not computed again."""
+
+    def __init__(
+        self, problem: Problem, sampling: Sampling, budget: Budget, job: Job, folder: RunDirectory, display: Display
+    ) -> None:
+        self.sampling, self.budget, self.job, self.folder, self.display = sampling, budget, job, folder, display
+        self.ladder: Sequence[tuple[int, int]] = ()
+        fem_wanted = job.baseline in ("fem", "all")
+        if fem_wanted or problem.reference is None:
+            try:
+                self.ladder = ladder(problem)
+            except KanpdeError as error:
+                display.say(str(error))
+        if problem.reference is None and self.ladder:
+            *coarser, finest = self.ladder
+            self.ladder = coarser
+            problem = replace(problem, reference=solve_fem(problem, *finest))
+        if not fem_wanted:
+            self.ladder = ()
+        self.problem = problem
+        self.measure = ErrorMeasure(problem) if problem.reference is not None else None
+        self.methods = {method.name: method for method in finished_methods(folder)}
+        self.histories: dict[str, Sequence[Mapping[str, Any]]] = {}
+
+    def run(self, model: KAN | MLP, solver: Solver) -> Comparison:
+        run = self._train(model.name, model, solver, self.folder.checkpoint)
+        if self.job.baseline in ("mlp", "all"):
+            geometry, unknowns = self.problem.geometry, self.problem.unknowns
+            mlp = mlp_of_size(self.methods[model.name].parameters, geometry.dimension, len(unknowns))
+            if model.name != mlp.name:
+                self._train(mlp.name, mlp, solver)
+            self._train(f"{mlp.name}-adam-lbfgs", mlp, Chain((Adam(), LBFGS())))
+        for order, cells in self.ladder:
+            self._finite_elements(order, cells)
+        self._leave(run)
+        reference = self.problem.reference
+        self.display.table(list(self.methods.values()), reference)
+        self.display.say(f"run directory: {self.folder.path}")
+        return Comparison(run, tuple(self.methods.values()), self.folder.path)
+
+    def _train(self, name: str, model: KAN | MLP, solver: Solver, checkpoint: Path | None = None) -> Run:
+        """Train a network, or load it if its training was finished before."""
+        with self.display.progress(name) as progress:
+            run = solve(
+                self.problem,
+                model,
+                solver,
+                sampling=self.sampling,
+                conditions=self.job.conditions,
+                budget=self.budget,
+                seed=self.job.seed,
+                device=self.job.device,
+                threads=self.job.threads,
+                progress=progress,
+                checkpoint=checkpoint or self.folder.path / f"checkpoint-{name}.pt",
+            )
+        self.histories[name] = run.history
+        if name not in self.methods:
+            self._add(replace(run.method, name=name))
+        return run
+
+    def _finite_elements(self, order: int, cells: int) -> None:
+        name = f"fem-p{order}-{cells}"
+        if name in self.methods:
+            return
+        try:
+            fem = solve_fem(self.problem, order, cells)
+        except KanpdeError as error:
+            self.display.say(f"{name} left out: {error}")
+            return
+        seconds = {**fem.seconds, "evaluate_1e5": evaluation_seconds(fem.taylor, self.problem)}
+        errors = self.measure.of(fem.taylor) if self.measure else None
+        self._add(Method(name, fem.dofs, errors, seconds, fem.iterations, fem.stopped))
+
+    def _add(self, method: Method) -> None:
+        self.methods[method.name] = method
+        self.folder.write_results(results(self.problem, list(self.methods.values())))
+        error = "" if method.errors is None else f" relative L2 error {method.errors.rel_l2:.1e},"
+        self.display.say(f"{method.name}:{error} {method.seconds['train']:.2f} s, {method.stopped}")
+
+    def _leave(self, run: Run) -> None:
+        """Write the files that show the network's solution and how all trainings went."""
+        self.folder.write_history(self.histories)
+        sample = sample_solution(run.taylor, self.problem)
+        self.folder.write_solution(sample)
+        method = next(iter(self.methods.values()))
+        plot_solution(sample, self.folder.solution_picture, method.name, method.errors and method.errors.rel_l2)
+        plot_convergence(self.histories, self.folder.convergence_picture)
+
+
+def introduction(
+    problem: Problem, model: KAN | MLP, rows: Sequence[Row], job: Job, device: torch.device
+) -> Iterator[str]:
+    """Yield the lines that say what is solved, with what, on what."""
+    yield f"{problem.name}: {problem.description}"
+    yield f"{problem.geometry}, unknowns {', '.join(problem.unknowns)}"
+    for row in rows:
+        yield f"  {row.label}: {row.kind}, " + ("imposed exactly" if row.hard else f"{row.points} points")
+    yield f"{model}, {final_network(problem, model).parameters} parameters"
+    threads = job.threads or torch.get_num_threads()
+    yield f"device {device}, float64, {threads} thread{'s' if threads > 1 else ''}, seed {job.seed}"
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "scipy", "scikit-fem"))
+    yield f"kanpde {__version__}, Python {platform.python_version()}, {packages}"
+
+
+def mlp_of_size(parameters: int, inputs: int, outputs: int) -> MLP:
+    """Return the MLP with two equal hidden layers whose number of parameters is nearest to `parameters`."""
+
+    def size(width: int) -> int:
+        return (inputs + 1) * width + (width + 1) * width + (width + 1) * outputs
+
+    width = min(range(1, parameters + 2), key=lambda w: abs(size(w) - parameters))
+    return MLP(width=(width, width))
+
+
+def finished_methods(folder: RunDirectory) -> list[Method]:
+    """Return the rows of results.json; raise KanpdeError if it is damaged."""
+    path = folder.path / "results.json"
+    if not path.is_file():
+        return []
+    try:
+        return [
+            Method(
+                name=row["name"],
+                parameters=row["parameters"],
+                errors=None
+                if row["rel_l2"] is None
+                else Errors(row["rel_l2"], math.nan if row["rel_h1"] is None else row["rel_h1"], row["max_error"]),
+                seconds=row["seconds"],
+                iterations=row["iterations"],
+                stopped=row["stopped"],
+            )
+            for row in json.loads(path.read_text(encoding="utf-8"))["methods"]
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise KanpdeError(f"'{path}' cannot be read ({type(error).__name__}: {error}): start the run anew.") from error

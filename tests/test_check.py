@@ -1,0 +1,62 @@
+"""The check of a problem sees what training would trip over."""
+
+import pytest
+import torch
+
+from kanpde import KAN, Box, KanpdeError, Problem, dirichlet, neumann
+from kanpde.check import check
+from kanpde.library import load_problem, problem_files
+from kanpde.problem import Reference
+from kanpde.reference import exact
+from kanpde.sampling import Sampling
+
+
+def problem(factor: float = 1.0, reference: Reference | None = None) -> Problem:
+    def equation(u, at):
+        return u.d("xx") + u.d("yy") + 2 * factor * torch.sin(at.x) * torch.sin(at.y)
+
+    return Problem(
+        geometry=Box(x=(0, 1), y=(0, 1)),
+        equations={"equation": equation},
+        conditions={
+            "left": dirichlet("x-"),
+            "flux": neumann("y-", lambda at: -torch.sin(at.x)),
+        },
+        reference=reference,
+    )
+
+
+SOLUTION = exact(lambda at: torch.sin(at.x) * torch.sin(at.y))
+
+
+@pytest.mark.parametrize("name", problem_files())
+def test_every_problem_passes(name: str) -> None:
+    rows = check(load_problem(name))
+    assert len(rows) >= 2
+    assert all(row.points > 0 and row.residual is not None and row.vanishes for row in rows)
+
+
+def test_points_and_derivatives_are_counted() -> None:
+    equation, left, flux = check(problem(reference=SOLUTION), sampling=Sampling(points=400, boundary=4.0))
+    assert (equation.points, equation.derivatives, equation.hard) == (400, ("xx", "yy"), False)
+    assert (left.kind, left.points, left.derivatives, left.hard) == ("dirichlet", 80, ("value",), True)
+    assert (flux.kind, flux.points, flux.derivatives, flux.hard) == ("neumann", 80, ("value", "y"), False)
+    assert not any(row.hard for row in check(problem(), conditions="soft"))
+
+
+def test_a_wrong_equation_or_reference_is_seen() -> None:
+    assert all(row.vanishes for row in check(problem(reference=SOLUTION)))
+    assert [row.vanishes for row in check(problem(1.01, SOLUTION))] == [False, True, True]
+    wrong = exact(lambda at: 1.01 * torch.sin(at.x) * torch.sin(at.y))
+    assert [row.vanishes for row in check(problem(reference=wrong))] == [False, True, False]
+
+
+def test_without_a_reference_nothing_is_claimed() -> None:
+    assert all(row.residual is None and row.vanishes for row in check(problem()))
+
+
+def test_what_training_would_refuse_is_refused() -> None:
+    with pytest.raises(KanpdeError, match=r"model.degree >= 3"):
+        check(problem(), KAN(degree=2))
+    with pytest.raises(KanpdeError, match=r"'equation' is not finite at"):
+        check(problem(float("nan")))

@@ -1,0 +1,77 @@
+"""What a run prints: lines, progress and the table, on the screen and in the log."""
+
+import io
+import math
+
+from rich.console import Console
+
+from kanpde.display import Display, describe
+from kanpde.metrics import Errors, Method
+from kanpde.problem import Reference
+from kanpde.reference import exact
+from kanpde.training import Row
+
+SECONDS = {"setup": 0.1, "train": 1.234, "evaluate_1e5": 0.01}
+ROW = Row(stage=1, iteration=7, seconds=2.0, loss=1e-3, held_out=math.nan, parameters=290)
+
+
+class Rough(Reference):
+    name = "rough"
+    error = 1e-4
+    error_source = "two resolutions"
+
+
+def shown(methods: list[Method], reference: Reference | None, terminal: bool = False) -> tuple[str, str]:
+    lines: list[str] = []
+    file = io.StringIO()
+    console = Console(file=file, width=140, force_terminal=terminal, color_system=None)
+    Display(lines.append, console).table(methods, reference)
+    return file.getvalue(), "\n".join(lines)
+
+
+def method(name: str, rel_l2: float) -> Method:
+    return Method(name, 1290, Errors(rel_l2, math.nan, 0.5), SECONDS, 1234, "budget [of] 10 s")
+
+
+def test_table_has_a_row_per_method_on_screen_and_in_the_log() -> None:
+    screen, log = shown([method("kan", 1e-6), method("mlp", 1e-2)], exact())
+    assert screen == log + "\n" or screen.split() == log.split()
+    for part in ("kan", "mlp", "1,290", "1.0e-06", "1.23", "0.010", "1,234", "budget [of] 10 s", "reference: exact"):
+        assert part in screen
+    assert "*" not in screen
+
+
+def test_errors_below_the_references_own_are_marked() -> None:
+    screen, _ = shown([method("kan", 9e-5), method("mlp", 2e-4)], Rough)  # type: ignore[arg-type]
+    assert "9.0e-05 *" in screen
+    assert "2.0e-04 *" not in screen
+    assert "* at the reference's floor" in screen
+    assert "1.0e-04 (two resolutions)" in screen
+
+
+def test_without_reference_no_errors_are_shown() -> None:
+    screen, _ = shown([Method("kan", 10, None, SECONDS, 1, "done")], None)
+    assert "no reference" in screen
+
+
+def test_progress_is_a_line_per_stage_without_a_terminal() -> None:
+    lines: list[str] = []
+    display = Display(lines.append, Console(file=io.StringIO(), width=140))
+    with display.progress("kan") as progress:
+        for _ in range(3):
+            progress(ROW)
+        progress(Row(2, 8, 2.1, 1e-4, 2e-4, 310))
+    assert lines == [
+        "kan: stage 1, iteration 7, 290 parameters, loss 1.00e-03, 2.0 s",
+        "kan: stage 2, iteration 8, 310 parameters, loss 1.00e-04, held-out 2.00e-04, 2.1 s",
+    ]
+
+
+def test_progress_moves_on_a_terminal() -> None:
+    lines: list[str] = []
+    file = io.StringIO()
+    with Display(lines.append, Console(file=file, width=140, force_terminal=True)).progress("kan") as progress:
+        progress(ROW)
+    assert lines == []
+    assert describe("kan", ROW) not in lines
+    assert "kan" in file.getvalue()
