@@ -2,5 +2,6 @@
 
 from kanpde.reference.cole_hopf import burgers_cole_hopf
 from kanpde.reference.exact import exact
+from kanpde.reference.fem import FEM, ladder, solve_fem
 
-__all__ = ["burgers_cole_hopf", "exact"]
+__all__ = ["FEM", "burgers_cole_hopf", "exact", "ladder", "solve_fem"]

@@ -1,0 +1,185 @@
+"""Lagrange elements on uniform meshes of a box: intervals, triangles or tetrahedra, with fast point evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+
+import numpy as np
+from numpy import ndarray
+from scipy.sparse import csr_matrix, diags
+from skfem import (
+    Basis,
+    ElementLineP1,
+    ElementLineP2,
+    ElementLinePp,
+    ElementTetP1,
+    ElementTetP2,
+    ElementTriP1,
+    ElementTriP2,
+    ElementTriP3,
+    ElementTriP4,
+    FacetBasis,
+    MeshLine,
+    MeshTet,
+    MeshTri,
+)
+from skfem.assembly.basis.abstract_basis import AbstractBasis
+from skfem.element import Element
+
+from kanpde.errors import KanpdeError
+
+MESHES = {1: MeshLine, 2: MeshTri, 3: MeshTet}
+ELEMENTS: dict[int, dict[int, Callable[[], Element]]] = {
+    1: {1: ElementLineP1, 2: ElementLineP2, **{p: partial(ElementLinePp, p) for p in range(3, 9)}},
+    2: {1: ElementTriP1, 2: ElementTriP2, 3: ElementTriP3, 4: ElementTriP4},
+    3: {1: ElementTetP1, 2: ElementTetP2},
+}
+
+
+Face = tuple[int, int]
+"""The axis in space and the side, 0 lower and 1 upper."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Quadrature on the elements or a face: points (d, N), weights (N,), and u and u_i there as matrices (N, dof)."""
+
+    points: ndarray
+    weight: ndarray
+    value: csr_matrix
+    slopes: tuple[csr_matrix, ...]
+
+    @classmethod
+    def of(cls, basis: AbstractBasis) -> Trace:
+        """Return the operators of a basis."""
+        shape = basis.dx.shape
+        columns = np.repeat(basis.element_dofs.T[:, None, :], shape[1], axis=1).ravel()
+        rows = np.arange(basis.dx.size + 1) * basis.Nbfun
+        fields = [functions[0] for functions in basis.basis]
+
+        def matrix(values: list[ndarray]) -> csr_matrix:
+            entries = np.stack([np.broadcast_to(v, shape) for v in values], axis=-1).ravel()
+            return csr_matrix((entries, columns, rows), shape=(basis.dx.size, basis.N))
+
+        points = np.asarray(basis.global_coordinates())
+        slopes = tuple(matrix([f.grad[i] for f in fields]) for i in range(len(points)))
+        return cls(points.reshape(len(points), -1), basis.dx.ravel(), matrix(fields), slopes)
+
+    def integrate(self, test: csr_matrix, coefficient: ndarray, trial: csr_matrix) -> csr_matrix:
+        """Return the matrix of the integrals of test coefficient (N,) trial."""
+        if not coefficient.any():
+            return csr_matrix((test.shape[1], trial.shape[1]))
+        return test.T @ (diags(self.weight * coefficient) @ trial)
+
+
+class Space:
+    """Continuous piecewise polynomials of degree `order` on a uniform mesh of `cells` cells per side of a box.
+
+    Raises KanpdeError for an order that there is no element for.
+    """
+
+    def __init__(self, lower: tuple[float, ...], upper: tuple[float, ...], order: int, cells: int) -> None:
+        self.dimension = len(lower)
+        known = ELEMENTS.get(self.dimension, {})
+        if order not in known:
+            orders = ", ".join(map(str, known)) or "none"
+            raise KanpdeError(
+                f"order={order}: there is no such finite element in {self.dimension} dimensions. Known: {orders}."
+            )
+        self.lower, self.upper = np.array(lower), np.array(upper)
+        self.order, self.cells = order, cells
+        self.mesh = MESHES[self.dimension].init_tensor(
+            *(np.linspace(a, b, cells + 1) for a, b in zip(lower, upper, strict=True))
+        )
+        # An element object caches what it evaluated last (ElementLinePp), so every use has its own.
+        self.element = known[order]
+        self.basis = Basis(self.mesh, self.element(), intorder=2 * order + 2)
+        self._exponents = np.array([e for e in product(range(order + 1), repeat=self.dimension) if sum(e) <= order])
+        self._lattice = self._exponents / order
+        self._local = np.stack([known[order]().lbasis(self._lattice.T, i)[0] for i in range(self.basis.Nbfun)], axis=1)
+        self._coefficients = np.linalg.solve(self._monomials(self._lattice), self._local)
+        self._candidates = self._elements_of_cells()
+
+    @property
+    def size(self) -> int:
+        """The number of degrees of freedom."""
+        return self.basis.N
+
+    def trace(self, face: Face | None = None) -> Trace:
+        """Return the quadrature of all elements, or of a face of the box."""
+        if face is None:
+            return Trace.of(self.basis)
+        order = 2 * self.order + 2
+        return Trace.of(FacetBasis(self.mesh, self.element(), intorder=order, facets=self._facets(face)))
+
+    def face_dofs(self, face: Face) -> ndarray:
+        """Return the degrees of freedom on a face of the box; their places are `basis.doflocs`."""
+        return self.basis.get_dofs(self._facets(face)).all()
+
+    def interpolate(self, function: Callable[[ndarray], ndarray]) -> ndarray:
+        """Return the Lagrange interpolant of a function of points (d, N)."""
+        at = self.basis.mapping.F(self._lattice.T)
+        values = function(at.reshape(self.dimension, -1)).reshape(at.shape[1:])
+        result = np.zeros(self.size)
+        result[self.basis.element_dofs] = np.linalg.solve(self._local, values.T)
+        return result
+
+    def locate(self, x: ndarray) -> tuple[ndarray, ndarray]:
+        """Return for points x (N, d) the element (N,) and the place in the reference element (N, d).
+
+        The cell is found by index arithmetic; of its elements, the one that the point is deepest in.
+        """
+        place = (x - self.lower) / (self.upper - self.lower) * self.cells
+        cell = np.clip(place.astype(np.int64), 0, self.cells - 1)
+        candidates = self._candidates[np.ravel_multi_index(tuple(cell.T), (self.cells,) * self.dimension)]
+        mapping = self.basis.mapping
+        best, element, local = np.full(len(x), -np.inf), candidates[:, 0].copy(), np.zeros_like(x)
+        for candidate in candidates.T:
+            offset = x - mapping.b[:, candidate].T
+            here = np.stack(
+                [
+                    sum(mapping.invA[i, j, candidate] * offset[:, j] for j in range(self.dimension))
+                    for i in range(self.dimension)
+                ],
+                axis=1,
+            )
+            depth = np.minimum(here.min(axis=1), 1 - here.sum(axis=1))
+            better = depth > best
+            best[better], element[better], local[better] = depth[better], candidate[better], here[better]
+        return element, local
+
+    def shapes(self, element: ndarray, local: ndarray, axis: int | None = None) -> ndarray:
+        """Return the basis functions of the elements (N, basis function), or their derivative along a space axis."""
+        if axis is None:
+            return self._monomials(local) @ self._coefficients
+        inverse = self.basis.mapping.invA
+        return sum(
+            inverse[i, axis, element][:, None] * (self._monomials(local, i) @ self._coefficients)
+            for i in range(self.dimension)
+        )
+
+    def _monomials(self, local: ndarray, axis: int | None = None) -> ndarray:
+        """Return monomials in 2 x - 1 of the reference place x (N, basis function), or a derivative along an axis."""
+        result = np.ones((len(local), len(self._exponents)))
+        for i, column in enumerate(2 * local.T - 1):
+            powers = np.vander(column, self.order + 1, increasing=True)
+            if i == axis:
+                powers = np.concatenate([np.zeros_like(powers[:, :1]), powers[:, :-1]], axis=1)
+                powers *= 2 * np.arange(self.order + 1)
+            result *= powers[:, self._exponents[:, i]]
+        return result
+
+    def _facets(self, face: Face) -> ndarray:
+        axis, side = face
+        wall = (self.lower, self.upper)[side][axis]
+        slack = 1e-6 * (self.upper - self.lower)[axis] / self.cells
+        return self.mesh.facets_satisfying(lambda x: np.abs(x[axis] - wall) < slack, boundaries_only=True)
+
+    def _elements_of_cells(self) -> ndarray:
+        centres = self.mesh.p[:, self.mesh.t].mean(axis=1)
+        place = (centres.T - self.lower) / (self.upper - self.lower) * self.cells
+        cell = np.ravel_multi_index(tuple(place.astype(np.int64).T), (self.cells,) * self.dimension)
+        return np.argsort(cell, kind="stable").reshape(self.cells**self.dimension, -1)
