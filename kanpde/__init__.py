@@ -4,20 +4,36 @@ from kanpde.errors import KanpdeError
 from kanpde.field import Field, Points
 from kanpde.geometry import Box
 from kanpde.model import KAN, MLP
+from kanpde.metrics import Errors
 from kanpde.problem import Problem, Reference, dirichlet, initial, initial_velocity, neumann, robin
+from kanpde.run import Run, solve
+from kanpde.sampling import Sampling
+from kanpde.solver import LBFGS, Adam, Chain, LevenbergMarquardt
+from kanpde.training import Budget
+from kanpde.version import __version__
 
 __all__ = [
     "KAN",
+    "LBFGS",
     "MLP",
+    "Adam",
     "Box",
+    "Budget",
+    "Chain",
+    "Errors",
     "Field",
     "KanpdeError",
+    "LevenbergMarquardt",
     "Points",
     "Problem",
     "Reference",
+    "Run",
+    "Sampling",
+    "__version__",
     "dirichlet",
     "initial",
     "initial_velocity",
     "neumann",
     "robin",
+    "solve",
 ]

@@ -106,13 +106,15 @@ class BSpline(Basis):
         """Return the basis with whole intervals added or dropped so that each grid covers [lower, upper] (I,).
 
         Also the map (I, K', K) of coefficients, which leaves each function unchanged on the intervals that stay and
-        continues the end polynomials: the (k+1)-th differences of the new coefficients vanish. All grids keep one
-        number of intervals, so the ranges that need fewer get the rest on both sides.
+        continues the end polynomials: the (k+1)-th differences of the new coefficients vanish. A range may exceed its
+        grid by half an interval, where the end polynomials do as well. All grids keep one number of intervals, at most
+        twice the present one, since continuing polynomials far loses digits: beyond that they go on outside the grid.
         """
-        k = self.degree
-        first = torch.floor((lower - self.start) / self.step + 1e-9).long()
-        last = torch.ceil((upper - self.start) / self.step - 1e-9).long()
-        intervals = max(1, int((last - first).max()))
+        k, limit = self.degree, 2 * self.intervals
+        first = torch.floor((lower - self.start) / self.step + 0.5).clamp(-limit, self.intervals - 1).long()
+        last = torch.ceil((upper - self.start) / self.step - 0.5).clamp(1, self.intervals + limit).long()
+        last = torch.maximum(last, first + 1)
+        intervals = min(limit, int((last - first).max()))
         first = first - torch.div(intervals - (last - first), 2, rounding_mode="floor")
         before = max(0, -int(first.min()))
         after = max(0, int(first.max()) + intervals - self.intervals)

@@ -33,11 +33,11 @@ class KAN:
     noise: standard deviation of white noise on the coefficients of the hidden layers ("linear").
     """
 
-    width: Sequence[int] = (3,)
+    width: Sequence[int] = (5,)
     grid: int | Sequence[int] = 20
-    degree: int | Sequence[int] = (11, 7)
-    hidden_grid: int = 4
-    start_grid: int = 5
+    degree: int | Sequence[int] = (11, 3)
+    hidden_grid: int = 1
+    start_grid: int = 10
     base: bool = False
     initial: str = "linear"
     noise: float = 0.1

@@ -1,0 +1,188 @@
+"""`solve`: train a network on a problem and return what was found, with its errors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic, perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kanpde.errors import KanpdeError, unknown_name
+from kanpde.field import Points
+from kanpde.library import load_problem
+from kanpde.metrics import Errors, Method, errors, evaluation_seconds
+from kanpde.model import KAN, MLP, Ansatz, Network
+from kanpde.multiindex import IndexSet
+from kanpde.plot import plot_solution
+from kanpde.problem import Problem
+from kanpde.record import load_checkpoint, sample_solution, save_checkpoint
+from kanpde.sampling import Sampling
+from kanpde.solver import LevenbergMarquardt, Solver
+from kanpde.training import Budget, Position, Progress, Trainer
+
+DEVICES = ("auto", "cpu", "cuda")
+CHECKPOINT_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained network as the solution of a problem.
+
+    Each unknown is a function of the coordinates, in the problem's order: `run.u(0.5, 0.2)`; floats, arrays and
+    tensors of one shape (or that broadcast) give the same kind back. `method` is the row of the table, `history` holds
+    a dict per iteration.
+    """
+
+    problem: Problem
+    ansatz: Ansatz
+    network: Network
+    theta: Tensor
+    method: Method
+    history: tuple[dict[str, Any], ...]
+
+    @property
+    def errors(self) -> Errors | None:
+        """The errors against the problem's reference; None if it has none."""
+        return self.method.errors
+
+    def taylor(self, at: Points, indices: IndexSet) -> Tensor:
+        """Return Taylor coefficients (channel, point, unknown), on the device of the points."""
+        points = at.array()
+        here = Points.of(at.names, points.to(self.theta))
+        return self.ansatz.taylor(self.network, self.theta, here, indices).to(points)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        unknowns = self.__dict__["problem"].unknowns if "problem" in self.__dict__ else ()
+        if name not in unknowns:
+            raise AttributeError(f"'Run' has no attribute '{name}'; the unknowns are {', '.join(unknowns)}.")
+        number = unknowns.index(name)
+        return lambda *coordinates: self._values(number, coordinates)
+
+    def _values(self, number: int, coordinates: tuple[Any, ...]) -> Any:
+        names = self.problem.geometry.names
+        if len(coordinates) != len(names):
+            raise KanpdeError(
+                f"{self.problem.unknowns[number]}({', '.join(names)}) takes {len(names)} coordinates,"
+                f" {len(coordinates)} were given."
+            )
+        tensors = torch.broadcast_tensors(*(torch.as_tensor(x, dtype=torch.float64) for x in coordinates))
+        points = torch.stack([x.reshape(-1) for x in tensors], dim=1)
+        parts = [self.taylor(Points.of(names, part), IndexSet(names))[0, :, number] for part in points.split(8192)]
+        values = torch.cat(parts).reshape(tensors[0].shape)
+        if any(isinstance(x, Tensor) for x in coordinates):
+            return values
+        return values.numpy() if any(isinstance(x, (np.ndarray, list, tuple)) for x in coordinates) else float(values)
+
+    def plot(self, path: str | Path = "solution.png") -> Path:
+        """Draw solution, reference and error to a file and return its path."""
+        rel_l2 = None if self.errors is None else self.errors.rel_l2
+        plot_solution(sample_solution(self.taylor, self.problem), Path(path), self.method.name, rel_l2)
+        return Path(path)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of a name; "auto" is a GPU if there is one. Raise KanpdeError if it is not there."""
+    if name not in DEVICES:
+        raise unknown_name("device", name, DEVICES)
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise KanpdeError("device=cuda: no CUDA device is there: use device=cpu or device=auto.")
+    return torch.device("cuda" if there and name != "cpu" else "cpu")
+
+
+def available_threads() -> int:
+    """Return the number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def solve(
+    problem: Problem | str,
+    model: KAN | MLP | None = None,
+    solver: Solver | None = None,
+    *,
+    sampling: Sampling | None = None,
+    conditions: str = "hard",
+    budget: Budget | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    threads: int | None = None,
+    progress: Progress | None = None,
+    checkpoint: Path | None = None,
+) -> Run:
+    """Train `model` on `problem` (or the name or path of one) and return the run with its errors.
+
+    threads: of PyTorch on the CPU; None takes every core this process may use. checkpoint: a file that is written
+    while training goes on; if it is there already, training goes on from it and ends as if never interrupted.
+    Raises KanpdeError for bad input and for a checkpoint that is damaged or of another run.
+    """
+    problem = load_problem(problem) if isinstance(problem, str) else problem
+    model, solver = model or KAN(), solver or LevenbergMarquardt()
+    sampling, budget = sampling or Sampling(), budget or Budget()
+    torch.set_num_threads(threads or available_threads())
+    begin = perf_counter()
+    trainer = Trainer(problem, model, solver, sampling, conditions, budget, seed, choose_device(device))
+    setup = perf_counter() - begin
+    identity = fingerprint(problem, model, solver, sampling, conditions, seed)
+    network, theta, position = trainer.run(
+        read_position(checkpoint, identity),
+        progress,
+        None if checkpoint is None else Saver(checkpoint, identity),
+    )
+    untold = Method(model.name, network.parameters, None, {}, position.total, position.stopped)
+    run = Run(problem, trainer.ansatz, network, theta, untold, tuple(position.history))
+    seconds = {"setup": setup, "train": position.elapsed, "evaluate_1e5": evaluation_seconds(run.taylor, problem)}
+    measured = errors(run.taylor, problem) if problem.reference is not None else None
+    return replace(run, method=replace(untold, seconds=seconds, errors=measured))
+
+
+def fingerprint(
+    problem: Problem, model: KAN | MLP, solver: Solver, sampling: Sampling, conditions: str, seed: int
+) -> dict[str, str]:
+    """Return what a checkpoint must agree in; budgets may differ, so a run can be prolonged."""
+    return {
+        "problem": f"{problem.name} on {problem.geometry}",
+        "model": repr(model),
+        "solver": repr(solver),
+        "sampling": repr(sampling),
+        "conditions": conditions,
+        "seed": str(seed),
+    }
+
+
+def read_position(checkpoint: Path | None, identity: dict[str, str]) -> Position | None:
+    """Return the position in a checkpoint file, None if there is no file; raise KanpdeError if it is of another run."""
+    if checkpoint is None or not checkpoint.is_file():
+        return None
+    state = load_checkpoint(checkpoint)
+    try:
+        saved, position = state["identity"], Position(**state["position"])
+    except (KeyError, TypeError):
+        raise KanpdeError(f"'{checkpoint}' is not a checkpoint of a training: give another one.") from None
+    for what, value in identity.items():
+        if saved.get(what) != value:
+            raise KanpdeError(
+                f"'{checkpoint}' belongs to another run: {what} is {saved.get(what)}, here {value}. Start a new run"
+                " or resume with the settings it has."
+            )
+    return position
+
+
+class Saver:
+    """Writes a checkpoint atomically, at most every two seconds and at each change of phase or stage."""
+
+    def __init__(self, path: Path, identity: dict[str, str]) -> None:
+        self.path, self.identity = path, identity
+        self._last, self._place = monotonic(), ("", 0, 0)
+
+    def __call__(self, state: dict[str, Any]) -> None:
+        position = state["position"]
+        place = (position["phase"], position["stage"], position["start"])
+        if place != self._place or monotonic() - self._last >= CHECKPOINT_SECONDS:
+            save_checkpoint(self.path, {"identity": self.identity, **state})
+            self._last, self._place = monotonic(), place
