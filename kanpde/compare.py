@@ -22,7 +22,7 @@ from kanpde.plot import plot_convergence, plot_solution
 from kanpde.problem import Problem
 from kanpde.record import RunDirectory, results, sample_solution
 from kanpde.reference.fem import ladder, solve_fem
-from kanpde.run import Run, choose_device, solve
+from kanpde.run import Run, available_threads, choose_device, solve
 from kanpde.sampling import Sampling
 from kanpde.solver import LBFGS, Adam, Chain, Solver
 from kanpde.training import Budget
@@ -36,7 +36,7 @@ class Job:
     """Settings of a comparison besides the problem, the model, the solver and theirs.
 
     conditions: "hard" or "soft". baseline: "all", "mlp", "fem" or "none". out: the run directory, by default
-    runs/PROBLEM/DATE-TIME. threads: None leaves PyTorch's own choice.
+    runs/PROBLEM/DATE-TIME. threads: None takes every core.
     """
 
     conditions: str = "hard"
@@ -50,7 +50,7 @@ class Job:
         if self.baseline not in BASELINES:
             raise unknown_name("baseline", self.baseline, BASELINES)
         if self.threads is not None and self.threads < 1:
-            raise KanpdeError(f"threads={self.threads}: give at least 1, or null for PyTorch's own choice.")
+            raise KanpdeError(f"threads={self.threads}: give at least 1, or null for every core.")
         if not 0 <= self.seed < 2**31:
             raise KanpdeError(f"seed={self.seed}: give an integer from 0 to {2**31 - 1}.")
 
@@ -191,7 +191,8 @@ class _Comparison:
         sample = sample_solution(run.taylor, self.problem)
         self.folder.write_solution(sample)
         method = next(iter(self.methods.values()))
-        plot_solution(sample, self.folder.solution_picture, method.name, method.errors and method.errors.rel_l2)
+        rel_l2 = method.errors.rel_l2 if method.errors else None
+        plot_solution(sample, self.folder.solution_picture, method.name, rel_l2)
         plot_convergence(self.histories, self.folder.convergence_picture)
 
 
@@ -204,7 +205,7 @@ def introduction(
     for row in rows:
         yield f"  {row.label}: {row.kind}, " + ("imposed exactly" if row.hard else f"{row.points} points")
     yield f"{model}, {final_network(problem, model).parameters} parameters"
-    threads = job.threads or torch.get_num_threads()
+    threads = job.threads or available_threads()
     yield f"device {device}, float64, {threads} thread{'s' if threads > 1 else ''}, seed {job.seed}"
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "scipy", "scikit-fem"))
     yield f"kanpde {__version__}, Python {platform.python_version()}, {packages}"

@@ -1,6 +1,7 @@
 """Imports go down the levels of the design, and outside packages stay where they belong."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,7 @@ def modules() -> list[tuple[str, ...]]:
     return [parts for parts in files if parts[0] != "_data"]
 
 
+@cache
 def imports(module: tuple[str, ...]) -> set[tuple[str, ...]]:
     """Return the dotted names that a module imports anywhere, with the names taken from a module as its last part."""
     tree = ast.parse(PACKAGE.joinpath(*module).with_suffix(".py").read_text())

@@ -24,7 +24,7 @@ def problem(order: int = 2) -> Problem:
 def quick(problem: Problem, out: Path, **job: Any) -> Comparison:
     return compare(
         problem,
-        KAN(grid=4),
+        KAN(grid=4, degree=7),
         LevenbergMarquardt(starts=1),
         sampling=Sampling(points=100),
         budget=Budget(iterations=5),
