@@ -51,7 +51,7 @@ def test_the_unpacked_wheel_runs_from_an_empty_folder(wheel: Path, tmp_path: Pat
     listed = run([sys.executable, "-m", "kanpde", "list"], folder, PYTHONPATH=str(site))
     assert [line.split()[0] for line in listed.splitlines()] == list(problem_files())
     composed = run([sys.executable, "-m", "kanpde", "experiment=smoke", "--cfg", "job"], folder, PYTHONPATH=str(site))
-    assert "grid: 5" in composed
+    assert "grid: 8" in composed
     assert list(folder.iterdir()) == []
 
 
