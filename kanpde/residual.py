@@ -107,52 +107,13 @@ class System:
         """Return half the squared norm of the residual."""
         return 0.5 * float(self.residual(theta).square().sum())
 
-    def jacobian(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the residual (R,) and its dense Jacobian (R, P)."""
-        rows = [(r, torch.cat([factor.rows() for factor in factors], dim=1)) for r, factors in self._linearised(theta)]
-        return torch.cat([r for r, _ in rows]), torch.cat([j for _, j in rows])
-
-    def normal_equations(self, theta: Tensor) -> tuple[float, Tensor, Tensor]:
-        """Return the loss, its gradient J^T r (P,) and J^T J (P, P), without ever holding all of J."""
-        size = self.network.parameters
-        loss, gradient, matrix = 0.0, theta.new_zeros(size), theta.new_zeros(size, size)
-        for r, factors in self._linearised(theta):
-            j = torch.cat([factor.rows() for factor in factors], dim=1)
-            loss += 0.5 * float(r.square().sum())
-            gradient.addmv_(j.T, r)
-            matrix.addmm_(j.T, j)
-        return loss, gradient, matrix
-
-    def gradient(self, theta: Tensor) -> tuple[float, Tensor]:
-        """Return the loss and its gradient (P,)."""
-        loss, gradient = 0.0, theta.new_zeros(self.network.parameters)
-        for r, factors in self._linearised(theta):
-            loss += 0.5 * float(r.square().sum())
-            gradient += torch.cat([factor.transposed_times(r) for factor in factors])
-        return loss, gradient
-
-    def times(self, theta: Tensor, direction: Tensor) -> Tensor:
-        """Return J v (R,) for a direction v (P,)."""
-        weights = self.network.weights(direction)
-        return torch.cat(
-            [
-                sum((f.times(w) for f, w in zip(factors, weights, strict=True)), torch.zeros_like(r))
-                for r, factors in self._linearised(theta)
-            ]
-        )
-
-    def transposed_times(self, theta: Tensor, weights: Tensor) -> Tensor:
-        """Return J^T w (P,) for row weights w (R,)."""
-        total, start = theta.new_zeros(self.network.parameters), 0
-        for r, factors in self._linearised(theta):
-            part = weights[start : start + len(r)]
-            total += torch.cat([factor.transposed_times(part) for factor in factors])
-            start += len(r)
-        return total
+    def linearised(self, theta: Tensor) -> Linearisation:
+        """Return the residual and the layer factors of its Jacobian at theta (P,)."""
+        return Linearisation(self, theta)
 
     def linear_part(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Return the residual (R,) and its Jacobian (R, P_last) with respect to the last layer, which is linear."""
-        rows = [(r, factors[-1].rows()) for r, factors in self._linearised(theta, last_only=True)]
+        rows = [(r, factors[-1].rows()) for r, factors in self.factors(theta, last_only=True)]
         return torch.cat([r for r, _ in rows]), torch.cat([j for _, j in rows])
 
     def affine(self) -> bool:
@@ -199,7 +160,7 @@ class System:
             ]
         return r.detach(), torch.stack(slopes)
 
-    def _linearised(self, theta: Tensor, last_only: bool = False) -> Iterator[tuple[Tensor, list[Factor]]]:
+    def factors(self, theta: Tensor, last_only: bool = False) -> Iterator[tuple[Tensor, list[Factor]]]:
         """Yield for each batch and equation the residual rows (N,) and the layers' factors of their Jacobian."""
         self.counter.residuals += 1
         self.counter.jacobians += not last_only
@@ -212,6 +173,67 @@ class System:
                     yield r, [Factor(adjoint, tapes[-1].features)]
                 else:
                     yield r, self.network.factors(theta, batch.indices, tapes, adjoint)
+
+
+class Linearisation:
+    """The residual r (R,) and its Jacobian J (R, P) at fixed parameters, as layer factors.
+
+    The factors are held where they are small, and computed anew for each use where they are not.
+    """
+
+    def __init__(self, system: System, theta: Tensor) -> None:
+        self._system, self._theta = system, theta
+        width = sum(layer.features + layer.outputs for layer in system.network.layers)
+        channels = max(len(batch.indices) for batch in system.batches)
+        small = system.rows * width * channels <= CACHE_ENTRIES
+        self._held = list(system.factors(theta)) if small else None
+
+    def __iter__(self) -> Iterator[tuple[Tensor, list[Factor]]]:
+        """Yield the residual rows and the layers' factors of each batch and equation."""
+        return iter(self._held if self._held is not None else self._system.factors(self._theta))
+
+    def dense(self) -> tuple[Tensor, Tensor]:
+        """Return r (R,) and J (R, P)."""
+        rows = [(r, torch.cat([factor.rows() for factor in factors], dim=1)) for r, factors in self]
+        return torch.cat([r for r, _ in rows]), torch.cat([j for _, j in rows])
+
+    def normal_equations(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return r (R,), the gradient J^T r (P,) and J^T J (P, P), without ever holding all of J."""
+        size = self._system.network.parameters
+        rows, gradient, matrix = [], self._theta.new_zeros(size), self._theta.new_zeros(size, size)
+        for r, factors in self:
+            j = torch.cat([factor.rows() for factor in factors], dim=1)
+            rows.append(r)
+            gradient.addmv_(j.T, r)
+            matrix.addmm_(j.T, j)
+        return torch.cat(rows), gradient, matrix
+
+    def gradient(self) -> tuple[float, Tensor]:
+        """Return the loss and its gradient (P,)."""
+        loss, gradient = 0.0, torch.zeros_like(self._theta)
+        for r, factors in self:
+            loss += 0.5 * float(r.square().sum())
+            gradient += torch.cat([factor.transposed_times(r) for factor in factors])
+        return loss, gradient
+
+    def times(self, direction: Tensor) -> Tensor:
+        """Return J v (R,) for a direction v (P,)."""
+        weights = self._system.network.weights(direction)
+        return torch.cat(
+            [
+                sum((f.times(w) for f, w in zip(factors, weights, strict=True)), torch.zeros_like(r))
+                for r, factors in self
+            ]
+        )
+
+    def transposed_times(self, weights: Tensor) -> Tensor:
+        """Return J^T w (P,) for row weights w (R,)."""
+        total, start = torch.zeros_like(self._theta), 0
+        for r, factors in self:
+            part = weights[start : start + len(r)]
+            total += torch.cat([factor.transposed_times(part) for factor in factors])
+            start += len(r)
+        return total
 
 
 def residual_scales(ansatz: Ansatz, sets: Mapping[tuple[str, ...], PointSet]) -> dict[str, float]:

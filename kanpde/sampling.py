@@ -140,7 +140,7 @@ def draw_where_large(
     """
     unit, _ = sobol(10 * count, patch.dimension, seed)
     candidates = patch.place(unit).to(like)
-    r = size(Points.of(names, candidates))
+    r = size(Points.of(names, candidates)).nan_to_num(posinf=0.0)
     density = r / r.mean().clamp_min(1e-300) + 1
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.multinomial(density.cpu(), count, replacement=False, generator=generator).to(like.device)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from math import inf, isfinite
 from time import perf_counter
 from typing import Any
 
@@ -293,6 +294,7 @@ class Trainer:
     def _offer(self, network: Network, theta: Tensor, held_out: float) -> None:
         """Keep what has the lowest held-out loss so far."""
         best = self.position.best
+        held_out = held_out if isfinite(held_out) else inf
         if best is None or held_out < best["held_out"]:
             self.position.best = {"held_out": held_out, "theta": theta, "grids": _grids(network)}
 

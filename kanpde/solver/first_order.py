@@ -43,7 +43,7 @@ class FirstOrder(Solver):
             if not seen and "gradient" in state.memory:
                 loss, gradient = state.loss, state.memory["gradient"]
             else:
-                loss, gradient = system.gradient(theta.detach())
+                loss, gradient = system.linearised(theta.detach()).gradient()
             seen.append((theta.detach().clone(), loss, gradient))
             theta.grad = LOSS_SCALE * gradient
             return LOSS_SCALE * loss

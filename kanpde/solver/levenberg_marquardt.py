@@ -16,6 +16,8 @@ from kanpde.residual import System
 from kanpde.solver.base import Solver, State
 
 MAX_DAMPING = 1e10
+ACCELERATION_STEP = 0.1
+"""Relative length of the finite difference along a step (Transtrum & Sethna 2012, section 3)."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,13 @@ class LevenbergMarquardt(Solver):
 
     Each iteration solves (J^T J + lambda D) p = -J^T r with D = max diag(J^T J) on the hidden layers and a fixed ridge
     on the last one, and then solves the last layer, which is linear, anew (`projection`): that pair of moves is
-    accepted or rejected as one. lambda follows Nielsen 1999.
+    accepted or rejected as one. lambda follows Nielsen 1999. The step is bent along the valley by geodesic acceleration
+    (Transtrum & Sethna 2012, equation 9), from the second derivative of the residual along it.
 
     damping: the first lambda. least_damping: its floor. ridge: relative ridge on the last layer.
     projection: solve the last layer anew at each trial. projection_steps: Gauss-Newton steps for it where the
         equations are nonlinear.
+    acceleration: largest acceptable ratio 2 |a| / |p| of acceleration and step; 0 leaves acceleration out.
     starts, start_iterations: multi-start; the lowest held-out residual goes on.
     stage_iterations: limit per stage. patience, progress: a stage ends when `patience` iterations lower the loss by
         less than the factor `progress`.
@@ -39,6 +43,7 @@ class LevenbergMarquardt(Solver):
     ridge: float = 1e-14
     projection: bool = True
     projection_steps: int = 3
+    acceleration: float = 1.5
     starts: int = 6
     start_iterations: int = 12
     stage_iterations: int = 100
@@ -62,11 +67,13 @@ class LevenbergMarquardt(Solver):
 
     def step(self, system: System, state: State) -> State:
         m = state.memory
-        step = solve_damped(m["matrix"], -m["gradient"], m["damping"] * m["metric"] + m["ridge"])
+        damping = m["damping"] * m["metric"] + m["ridge"]
+        step = solve_damped(m["matrix"], -m["gradient"], damping)
         if step is not None:
+            predicted = -0.5 * float(step @ (m["gradient"] - m["damping"] * m["metric"] * step))
+            step = self._accelerated(system, state, step, damping)
             trial = self._projected(system, state.theta + step, m["affine"])
             loss = system.loss(trial)
-            predicted = -0.5 * float(step @ (m["gradient"] - m["damping"] * m["metric"] * step))
             if isfinite(loss) and loss < state.loss:
                 gain = (state.loss - loss) / max(predicted, 1e-300)
                 damping = max(m["damping"] * max(1 / 3, 1 - (2 * min(gain, 2.0) - 1) ** 3), self.least_damping)
@@ -90,8 +97,23 @@ class LevenbergMarquardt(Solver):
     def transfer(self, memory: dict[str, Any], change: Change) -> dict[str, Any]:
         return memory
 
+    def _accelerated(self, system: System, state: State, step: Tensor, damping: Tensor) -> Tensor:
+        """Return p + a / 2, a the acceleration of the geodesic along p, or p where the ratio of the two is too large."""
+        if not self.acceleration:
+            return step
+        h, linear = ACCELERATION_STEP, state.memory["linearisation"]
+        ahead = system.residual(state.theta + h * step)
+        second = (2 / h) * ((ahead - state.memory["residual"]) / h - linear.times(step))
+        a = solve_damped(state.memory["matrix"], -linear.transposed_times(second), damping)
+        hidden = slice(0, system.network.places[-1].start) if self.projection else slice(None)
+        if a is None or not float(2 * a[hidden].norm()) <= self.acceleration * float(step[hidden].norm()):
+            return step
+        return step + 0.5 * a
+
     def _linearised(self, system: System, theta: Tensor, memory: dict[str, Any]) -> State:
-        loss, gradient, matrix = system.normal_equations(theta)
+        linearisation = system.linearised(theta)
+        residual, gradient, matrix = linearisation.normal_equations()
+        loss = 0.5 * float(residual.square().sum())
         last = system.network.places[-1]
         diagonal = matrix.diagonal()
         metric, ridge = torch.zeros_like(theta), torch.zeros_like(theta)
@@ -102,6 +124,7 @@ class LevenbergMarquardt(Solver):
             metric[:] = diagonal.max()
         memory = {"history": [], **memory}
         memory |= {"gradient": gradient, "matrix": matrix, "metric": metric, "ridge": ridge}
+        memory |= {"linearisation": linearisation, "residual": residual}
         return State(theta, loss, memory, self._stall(loss, memory))
 
     def _stall(self, loss: float, memory: dict[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""Benchmarks of accuracy, speed and memory. Each is one command that prints a table and writes JSON."""
