@@ -122,7 +122,8 @@ class Field:
     def __torch_function__(
         cls, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        return function(*(a.value if isinstance(a, Field) else a for a in args), **(kwargs or {}))
+        named = {name: values_in(value) for name, value in (kwargs or {}).items()}
+        return function(*map(values_in, args), **named)
 
     def __add__(self, other: Any) -> Tensor:
         return self.value + value_of(other)
@@ -155,6 +156,11 @@ class Field:
 def value_of(operand: Any) -> Any:
     """Return the values of a field, and anything else as it is."""
     return operand.value if isinstance(operand, Field) else operand
+
+
+def values_in(operand: Any) -> Any:
+    """Return `value_of` an operand, or of each entry of a list or tuple, as `torch.stack([u, v])` has it."""
+    return type(operand)(map(value_of, operand)) if type(operand) in (list, tuple) else value_of(operand)
 
 
 def derivatives_asked(

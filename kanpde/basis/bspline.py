@@ -105,17 +105,21 @@ class BSpline(Basis):
     def covering(self, lower: Tensor, upper: Tensor) -> tuple[BSpline, Tensor]:
         """Return the basis with whole intervals added or dropped so that each grid covers [lower, upper] (I,).
 
-        Also the map (I, K', K) of coefficients, which leaves each function unchanged on the intervals that stay and
-        continues the end polynomials: the (k+1)-th differences of the new coefficients vanish. A range may exceed its
-        grid by half an interval, where the end polynomials do as well. All grids keep one number of intervals, at most
-        twice the present one, since continuing polynomials far loses digits: beyond that they go on outside the grid.
+        Also the map (I, K', K) of coefficients, which leaves each function unchanged on [lower, upper]: intervals that
+        the range meets stay, and new ones continue the end polynomials: the (k+1)-th differences of the new
+        coefficients vanish. A range may exceed the present grid by half an interval before one is added. All grids keep
+        one number of intervals, at most twice the present one, since continuing polynomials far loses digits: beyond
+        that they go on outside the grid.
         """
         k, limit = self.degree, 2 * self.intervals
-        first = torch.floor((lower - self.start) / self.step + 0.5).clamp(-limit, self.intervals - 1).long()
-        last = torch.ceil((upper - self.start) / self.step - 0.5).clamp(1, self.intervals + limit).long()
+        low, high = (lower - self.start) / self.step, (upper - self.start) / self.step
+        first = torch.floor(torch.where(low < 0, low + 0.5, low)).clamp(-limit, self.intervals - 1).long()
+        last = torch.ceil(torch.where(high > self.intervals, high - 0.5, high)).clamp(1, self.intervals + limit).long()
         last = torch.maximum(last, first + 1)
         intervals = min(limit, int((last - first).max()))
+        kept_first, kept_last = first.clamp(min=0), last.clamp(max=self.intervals)
         first = first - torch.div(intervals - (last - first), 2, rounding_mode="floor")
+        first = torch.minimum(torch.maximum(first, kept_last - intervals), kept_first)
         before = max(0, -int(first.min()))
         after = max(0, int(first.max()) + intervals - self.intervals)
         extended = extrapolation(k, self.size, before, after).to(self.start)

@@ -47,7 +47,7 @@ class KAN:
     def __post_init__(self) -> None:
         if any(w < 1 for w in self.width):
             raise KanpdeError(f"width={list(self.width)}: every hidden layer needs at least one unit.")
-        for what, values in (("grid", self.grids), ("hidden_grid", [self.hidden_grid]), ("start_grid", [self.start_grid])):
+        for what, values in (("hidden_grid", [self.hidden_grid]), ("start_grid", [self.start_grid]), ("grid", self.grids)):
             if any(g < 1 for g in values):
                 raise KanpdeError(f"{what}={min(values)}: a spline needs at least 1 interval.")
         if any(not 1 <= k <= 11 for k in self.degrees):

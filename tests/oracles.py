@@ -1,0 +1,115 @@
+"""Slow and plain versions of what the package computes, written independently of it: they only read a network's shape.
+
+Splines by the dense Cox-de Boor recursion, networks as plain forward passes, derivatives by nested autograd.
+"""
+
+from collections.abc import Callable
+from math import factorial, prod
+
+import torch
+from torch import Tensor
+
+from kanpde.basis import Activation, Basis, BSpline
+from kanpde.field import Field, Points
+from kanpde.model import Network
+from kanpde.multiindex import IndexSet, MultiIndex
+
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": lambda z: 1.0 * z,
+    "tanh": torch.tanh,
+    "sine": torch.sin,
+    "silu": torch.nn.functional.silu,
+}
+
+
+def cox_de_boor(z: Tensor, degree: int, intervals: int, start: float, step: float) -> Tensor:
+    """Return all B-splines (N, G + k) at z (N,); outside the grid the polynomials of the end intervals continue."""
+    knots = start + step * torch.arange(-degree, intervals + degree + 1, dtype=z.dtype, device=z.device)
+    interval = ((z.detach() - start) / step).floor().clamp(0, intervals - 1)
+    inside = (start + step * (interval + 0.5))[:, None]
+    values = ((knots[:-1] < inside) & (inside < knots[1:])).to(z.dtype)
+    for k in range(1, degree + 1):
+        rising = (z[:, None] - knots[: -k - 1]) / (knots[k:-1] - knots[: -k - 1])
+        falling = (knots[k + 1 :] - z[:, None]) / (knots[k + 1 :] - knots[1:-k])
+        values = rising * values[:, :-1] + falling * values[:, 1:]
+    return values
+
+
+def basis_values(basis: Basis, z: Tensor, i: int) -> Tensor:
+    """Return the functions (N, K) of input i at z (N,)."""
+    if isinstance(basis, Activation):
+        return FUNCTIONS[basis.name](z)[:, None]
+    assert isinstance(basis, BSpline)
+    return cox_de_boor(z, basis.degree, basis.intervals, float(basis.start[i]), float(basis.step[i]))
+
+
+def network_output(network: Network, theta: Tensor, points: Tensor) -> Tensor:
+    """Return a network's outputs (N, O) at points (N, d)."""
+    z, start = 2 * (points - network.lower) / (network.upper - network.lower) - 1, 0
+    for layer in network.layers:
+        features = [basis_values(basis, z[:, i], i) for basis in layer.bases for i in range(layer.inputs)]
+        if layer.bias:
+            features.append(torch.ones_like(z[:, :1]))
+        columns = torch.cat(features, dim=1)
+        stop = start + columns.shape[1] * layer.outputs
+        z, start = columns @ theta[start:stop].reshape(columns.shape[1], layer.outputs), stop
+    return z
+
+
+def derivative(values: Tensor, points: Tensor, index: MultiIndex) -> Tensor:
+    """Return a partial derivative (N,) of values (N,), one autograd pass per order."""
+    for axis, times in enumerate(index):
+        for _ in range(times):
+            if not values.requires_grad:
+                return torch.zeros_like(values)
+            gradient = torch.autograd.grad(values.sum(), points, create_graph=True, materialize_grads=True)[0]
+            values = gradient[:, axis]
+    return values
+
+
+def taylor(function: Callable[[Tensor], Tensor], points: Tensor, indices: IndexSet) -> Tensor:
+    """Return the Taylor coefficients (C, N, O) of a function from points (N, d) to (N, O)."""
+    points = points.detach().clone().requires_grad_()
+    columns = function(points).unbind(dim=1)
+    return torch.stack(
+        [
+            torch.stack([derivative(column, points, index) / prod(map(factorial, index)) for column in columns], dim=1)
+            for index in indices.indices
+        ]
+    )
+
+
+def field(name: str, names: tuple[str, ...], values: Tensor, points: Tensor) -> Field:
+    """Return values (N,), a function of points (N, d), as a field with derivatives by autograd."""
+    return Field(name, names, lambda index: derivative(values, points, index))
+
+
+def jacobian(residual: Callable[[Tensor], Tensor], theta: Tensor) -> Tensor:
+    """Return the Jacobian (R, P) of a function of theta (P,), row by row."""
+    theta = theta.detach().clone().requires_grad_()
+    rows = residual(theta)
+    return torch.stack(
+        [torch.autograd.grad(row, theta, retain_graph=True, materialize_grads=True)[0] for row in rows.unbind()]
+    )
+
+
+def points_in(lower: tuple[float, ...], upper: tuple[float, ...], count: int, like: Tensor, seed: int = 0) -> Tensor:
+    """Return random points (N, d) of a box."""
+    unit = torch.rand(count, len(lower), generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(like)
+    return like.new_tensor(lower) + unit * (like.new_tensor(upper) - like.new_tensor(lower))
+
+
+def random(*shape: int, like: Tensor, seed: int = 1) -> Tensor:
+    """Return normal numbers, the same on every device."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(like)
+
+
+def close(found: Tensor, wanted: Tensor, relative: float) -> bool:
+    """Return whether two arrays agree in units of the largest entry."""
+    assert found.shape == wanted.shape
+    return float((found - wanted).abs().max()) <= relative * max(float(wanted.abs().max()), 1e-300)
+
+
+def at_points(names: tuple[str, ...], array: Tensor) -> Points:
+    """Return points by name."""
+    return Points.of(names, array)
