@@ -1,0 +1,196 @@
+"""Hard conditions hold whatever the parameters are; what cannot be hard stays soft; channels are derivatives."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from oracles import close, points_in, random, taylor
+from torch import Tensor, cos, exp, sin
+
+from kanpde import KAN, Box, Field, KanpdeError, Points, Problem, dirichlet, initial, initial_velocity, neumann, robin
+from kanpde.model import Ansatz
+from kanpde.multiindex import IndexSet
+from kanpde.problem import Condition
+from kanpde.sampling import draw
+
+Function = Callable[[Points], Tensor]
+
+
+def laplace(u: Field, at: Points) -> Tensor:
+    return u.d("xx")
+
+
+def g(at: Points) -> Tensor:
+    """Data that are compatible everywhere: one smooth function."""
+    return exp(at.x) * sin(2 * at.y + 0.3)
+
+
+def h(at: Points) -> Tensor:
+    return cos(at.x) * exp(-at.t) + at.t * at.x**2
+
+
+def h_t(at: Points) -> Tensor:
+    return -cos(at.x) * exp(-at.t) + at.x**2
+
+
+def s(at: Points) -> Tensor:
+    return at.x * at.y + sin(at.t + at.x * at.y)
+
+
+SQUARE, STRIP = Box(x=(-1, 2), y=(0, 1)), Box(x=(-1, 2), t=(0.5, 2))
+BOX = Box(x=(0, 1), y=(-1, 1), t=(0, 3))
+CASES: dict[str, tuple[Box, dict[str, Condition]]] = {
+    "all walls, constant": (SQUARE, {"walls": dirichlet("all", 0.0)}),
+    "all walls": (SQUARE, {"walls": dirichlet("all", g)}),
+    "one wall": (SQUARE, {"left": dirichlet("x-", g)}),
+    "three walls": (SQUARE, {"sides": dirichlet("x", g), "top": dirichlet("y+", g)}),
+    "one dimension": (Box(x=(0, 2)), {"left": dirichlet("x-", 3.0), "right": dirichlet("x+", -1.0)}),
+    "initial value": (STRIP, {"start": initial(lambda at: sin(at.x))}),
+    "initial value and walls in time": (STRIP, {"start": initial(h), "walls": dirichlet("x", h)}),
+    "initial value, velocity": (STRIP, {"start": initial(h), "velocity": initial_velocity(h_t)}),
+    "velocity, walls in time": (
+        STRIP,
+        {"velocity": initial_velocity(h_t), "walls": dirichlet("x", h), "start": initial(h)},
+    ),
+    "constant velocity": (STRIP, {"start": initial(0.0), "velocity": initial_velocity(2.0)}),
+    "space and time": (BOX, {"start": initial(s), "walls": dirichlet("all", s)}),
+}
+
+
+def solution(ansatz: Ansatz, at: Points, indices: IndexSet, seed: int = 0) -> Tensor:
+    """Return u (C, N, U) for random parameters."""
+    geometry = ansatz.problem.geometry
+    lower, upper = (at.x.new_tensor(side) for side in (geometry.lower, geometry.upper))
+    network = KAN(width=(3,), grid=4).network(lower, upper, len(ansatz.problem.unknowns))
+    return ansatz.taylor(network, random(network.parameters, like=lower, seed=seed), at, indices)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_hard_conditions_hold_for_any_parameters(name: str, device: torch.device) -> None:
+    geometry, conditions = CASES[name]
+    problem = Problem(geometry, {"e": laplace}, conditions)
+    ansatz = Ansatz(problem)
+    assert ansatz.soft == ()
+    assert set(ansatz.hard) == set(conditions)
+    like = torch.zeros((), dtype=torch.float64, device=device)
+    indices = IndexSet(geometry.names, [(0,) * (geometry.dimension - 1) + (1,)])
+    for condition in conditions.values():
+        at = draw(geometry.boundary(condition.where), geometry.names, "sobol", 40, 0, like).at
+        for seed in range(2):
+            u = solution(ansatz, at, indices, seed)
+            residual = condition.residual(Field.of("u", indices, u[..., 0]), at)
+            assert float(residual.abs().max()) < 1e-12 * max(1.0, float(u.abs().max()))
+            wrong = condition.residual(Field.of("u", indices, 1.01 * u[..., 0] + 1e-3), at)
+            assert float(wrong.abs().max()) > 1e-5
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_network_is_free_inside(name: str) -> None:
+    geometry, conditions = CASES[name]
+    ansatz = Ansatz(Problem(geometry, {"e": laplace}, conditions))
+    like = torch.zeros((), dtype=torch.float64)
+    at = draw((geometry.interior(),), geometry.names, "sobol", 40, 0, like).at
+    factor = ansatz.frame(IndexSet(geometry.names), at).factor
+    assert bool((factor > 0).all())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_channels_of_lift_and_factor_are_derivatives(name: str, device: torch.device) -> None:
+    geometry, conditions = CASES[name]
+    ansatz = Ansatz(Problem(geometry, {"e": laplace}, conditions))
+    like = torch.zeros((), dtype=torch.float64, device=device)
+    points = points_in(geometry.lower, geometry.upper, 5, like)
+    value = IndexSet(geometry.names)
+    indices = IndexSet(geometry.names, [(2,) + (1,) * (geometry.dimension - 1)])
+    frame = ansatz.frame(indices, Points.of(geometry.names, points))
+
+    for found, function in ((frame.lift, ansatz._lift(0)), (frame.factor, ansatz._q(0))):
+
+        def evaluated(array: Tensor, function: Function | float = function) -> Tensor:
+            at = Points.of(geometry.names, array)
+            return (function(at) if callable(function) else torch.full_like(at.x, function))[:, None]
+
+        wanted = taylor(evaluated, points, indices).detach()
+        assert torch.allclose(found, wanted, rtol=1e-12, atol=1e-12)
+    u = solution(ansatz, Points.of(geometry.names, points), indices)
+    zero = solution(ansatz, Points.of(geometry.names, points), value)
+    assert close(u[0], zero[0], 1e-13)
+
+
+def test_the_product_rule_reaches_all_channels(device: torch.device) -> None:
+    """u = A + q N: the whole solution's channels against nested autograd of its value."""
+    ansatz = Ansatz(Problem(SQUARE, {"e": laplace}, CASES["all walls"][1]))
+    like = torch.zeros((), dtype=torch.float64, device=device)
+    points = points_in(SQUARE.lower, SQUARE.upper, 5, like)
+    indices = IndexSet(SQUARE.names, [(2, 0), (1, 1), (0, 2)])
+    output = random(len(indices), 5, 1, like=like)  # channels of some network
+    frame = ansatz.frame(indices, Points.of(SQUARE.names, points))
+
+    def value(array: Tensor) -> Tensor:
+        dx = (array - points).unbind(dim=1)
+        network = sum(
+            (output[c, :, 0] * dx[0] ** a * dx[1] ** b for c, (a, b) in enumerate(indices.indices)), torch.zeros(())
+        )
+        at = Points.of(SQUARE.names, array)
+        lift = ansatz._lift(0)
+        assert callable(lift)
+        return (lift(at) + ansatz._q(0)(at) * network)[:, None]
+
+    wanted = taylor(value, points, indices).detach()
+    assert close(frame.solution(output), wanted, 1e-12)
+    assert not close(1.01 * frame.solution(output), wanted, 1e-12)
+    adjoint = random(*wanted.shape, like=like, seed=5)
+    left = ((frame.solution(output) - frame.lift) * adjoint).sum()
+    assert left.item() == pytest.approx((output * frame.pull_back(adjoint)).sum().item(), rel=1e-12)
+
+
+def test_soft_conditions_stay_in_the_loss() -> None:
+    conditions = {
+        "walls": dirichlet("x-", 1.0),
+        "flux": neumann("x+", 0.0),
+        "mixed": robin("y-", 1.0),
+    }
+    problem = Problem(SQUARE, {"e": laplace}, conditions)
+    assert (Ansatz(problem).hard, Ansatz(problem).soft) == (("walls",), ("flux", "mixed"))
+    assert Ansatz(problem, "soft").soft == tuple(conditions)
+    at = Points.of(SQUARE.names, torch.rand(3, 2, dtype=torch.float64))
+    frame = Ansatz(problem, "soft").frame(IndexSet(SQUARE.names, [(1, 0)]), at)
+    assert not frame.lift.any()
+    assert torch.equal(frame.factor[0], torch.ones_like(frame.factor[0]))
+
+
+def test_a_velocity_without_an_initial_value_is_soft() -> None:
+    problem = Problem(STRIP, {"e": laplace}, {"velocity": initial_velocity(1.0)})
+    assert Ansatz(problem).soft == ("velocity",)
+
+
+def test_each_unknown_has_its_conditions(device: torch.device) -> None:
+    def equation(u: Field, v: Field, at: Points) -> Tensor:
+        return u.d("x") - v
+
+    conditions = {"left": dirichlet("x-", 2.0, "u"), "top": dirichlet("y+", -1.0, "v")}
+    ansatz = Ansatz(Problem(SQUARE, {"e": equation}, conditions))
+    like = torch.zeros((), dtype=torch.float64, device=device)
+    for where, unknown, value in (("x-", 0, 2.0), ("y+", 1, -1.0)):
+        at = draw(SQUARE.boundary(where), SQUARE.names, "sobol", 10, 0, like).at
+        u = solution(ansatz, at, IndexSet(SQUARE.names))[0]
+        assert torch.allclose(u[:, unknown], torch.full_like(at.x, value), atol=1e-13)
+        assert float((u[:, 1 - unknown] - value).abs().max()) > 1e-3
+
+
+def test_two_conditions_on_a_face_are_refused() -> None:
+    conditions = {"walls": dirichlet("all", 0.0), "left": dirichlet("x-", 1.0)}
+    with pytest.raises(KanpdeError, match="condition 'left' sets the face x-, which has a value already"):
+        Ansatz(Problem(SQUARE, {"e": laplace}, conditions))
+
+
+def test_an_unknown_mode_is_refused() -> None:
+    with pytest.raises(KanpdeError, match="unknown way to impose conditions 'hart': did you mean 'hard'"):
+        Ansatz(Problem(SQUARE, {"e": laplace}), "hart")
+
+
+def test_data_that_are_not_finite_are_refused() -> None:
+    problem = Problem(SQUARE, {"e": laplace}, {"left": dirichlet("x-", lambda at: torch.log(at.y - 2))})
+    at = Points.of(SQUARE.names, torch.rand(3, 2, dtype=torch.float64))
+    with pytest.raises(KanpdeError, match="not finite inside the domain: use conditions=soft"):
+        Ansatz(problem).frame(IndexSet(SQUARE.names, [(2, 0)]), at)

@@ -1,0 +1,213 @@
+"""Every network: channels and factors in closed form are those of nested autograd, and changes of grids are exact."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from oracles import close, jacobian, network_output, points_in, random, taylor
+from torch import Tensor
+
+from kanpde import KAN, MLP, KanpdeError
+from kanpde.basis import BSpline
+from kanpde.model import Network
+from kanpde.model.kan import ladder
+from kanpde.multiindex import IndexSet, parse
+
+Model = KAN | MLP
+NAMES = ("x", "y", "t")
+CASES: dict[str, tuple[Model, int, int, Sequence[str]]] = {
+    "kan 1d": (KAN(width=(3,), grid=4, degree=(7, 5)), 1, 1, ["xxxx"]),
+    "kan 2d": (KAN(width=(3,), grid=6, degree=(11, 3)), 2, 1, ["xx", "yy"]),
+    "kan 2d, order 4": (KAN(width=(2,), grid=(4, 3), degree=7), 2, 1, ["xxyy", "xxxx"]),
+    "kan 2d, deep, with base": (KAN(width=(3, 2), grid=(4, 2, 3), degree=(5, 4, 3), base=True), 2, 2, ["xxy"]),
+    "kan 3d, power law": (KAN(width=(3,), grid=4, degree=5, initial="power", base=True), 3, 2, ["xyt", "xx"]),
+    "kan 2d, no hidden layer": (KAN(width=(), grid=4, degree=5), 2, 1, ["xx", "yy"]),
+    "kan 2d, values only": (KAN(width=(3,), grid=4), 2, 1, []),
+    "tanh 1d": (MLP(width=(5,)), 1, 2, ["xxxx"]),
+    "tanh 2d": (MLP(width=(4, 3)), 2, 1, ["xxyy"]),
+    "sine 3d": (MLP(width=(4,), activation="sine"), 3, 1, ["xyt", "xx"]),
+}
+KANS = [name for name in CASES if name.startswith("kan")]
+
+
+class Case:
+    """A model with random parameters and points in a box that is not [-1, 1]."""
+
+    def __init__(self, name: str, device: torch.device, count: int = 7) -> None:
+        self.model, d, outputs, asked = CASES[name]
+        self.names = NAMES[:d]
+        self.indices = IndexSet(self.names, [parse(word, self.names) for word in asked])
+        like = torch.zeros((), dtype=torch.float64, device=device)
+        lower, upper = (-1.0, 0.0, 0.5)[:d], (1.0, 3.0, 1.0)[:d]
+        self.network = self.model.network(like.new_tensor(lower), like.new_tensor(upper), outputs)
+        self.points = points_in(lower, upper, count, like)
+        generator = torch.Generator().manual_seed(3)
+        theta = self.model.initial_parameters(self.network, generator)
+        self.theta = theta + 0.3 * random(len(theta), like=theta)
+
+    def taylor(self, network: Network, theta: Tensor) -> Tensor:
+        return network.forward(theta, self.indices, network.first(self.indices, self.points))[0]
+
+    def oracle(self, theta: Tensor) -> Tensor:
+        return taylor(lambda points: network_output(self.network, theta, points), self.points, self.indices)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_channels_are_the_derivatives(name: str, device: torch.device) -> None:
+    case = Case(name, device)
+    found, wanted = case.taylor(case.network, case.theta), case.oracle(case.theta).detach()
+    assert found.dtype == torch.float64
+    assert found.device.type == device.type
+    for c, index in enumerate(case.indices.indices):
+        assert close(found[c], wanted[c], 1e-10), index
+    assert not close(1.01 * found, wanted, 1e-10)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_factors_are_the_jacobian(name: str, device: torch.device) -> None:
+    case = Case(name, device, count=3)
+    output, tapes = case.network.forward(case.theta, case.indices, case.network.first(case.indices, case.points))
+    adjoint = random(*output.shape, like=output)
+    factors = case.network.factors(case.theta, case.indices, tapes, adjoint)
+    rows = torch.cat([factor.rows() for factor in factors], dim=1)
+    wanted = jacobian(lambda theta: (adjoint * case.oracle(theta)).sum(dim=(0, 2)), case.theta)
+    assert close(rows, wanted, 1e-10)
+    assert not close(1.01 * rows, wanted, 1e-10)
+    v, w = random(case.network.parameters, like=output), random(len(rows), like=output)
+    parts = zip(factors, case.network.weights(v), strict=True)
+    assert close(sum((f.times(part) for f, part in parts), torch.zeros_like(w)), rows @ v, 1e-12)
+    assert close(torch.cat([f.transposed_times(w) for f in factors]), rows.T @ w, 1e-12)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+@pytest.mark.parametrize("name", KANS)
+def test_refinement_is_exact(name: str, factor: int, device: torch.device) -> None:
+    case = Case(name, device)
+    _, case.theta = cover(case)
+    finer, change = case.network.refined(finer_grids(case.network, factor))
+    theta = change.parameters(case.theta)
+    assert len(theta) == finer.parameters > case.network.parameters
+    before, after = case.taylor(case.network, case.theta), case.taylor(finer, theta)
+    for c in range(len(case.indices)):
+        assert close(after[c], before[c], 1e-12 * 10 ** max(0, case.indices.orders[c] - 2))
+    assert not close(after, 1.01 * before, 1e-10)
+
+
+def cover(case: Case) -> tuple[Network, Tensor]:
+    """Let the case's inner grids cover its activations, and return the network it had."""
+    old = case.network
+    case.network, change = old.covering(case.theta, case.points)
+    return old, change.parameters(case.theta)
+
+
+@pytest.mark.parametrize("name", KANS)
+def test_covering_is_exact(name: str, device: torch.device) -> None:
+    case = Case(name, device)
+    old, theta = cover(case)
+    before, after = case.taylor(old, case.theta), case.taylor(case.network, theta)
+    for c in range(len(case.indices)):
+        assert close(after[c], before[c], 1e-10)
+    assert not close(after, 1.01 * before, 1e-10)
+
+
+@pytest.mark.parametrize("name", KANS)
+def test_products_of_steps_and_gradients_are_kept(name: str, device: torch.device) -> None:
+    case = Case(name, device)
+    _, change = case.network.refined(finer_grids(case.network, 2))
+    s, y = random(2, case.network.parameters, like=case.theta)
+    kept = change.parameters(s) @ change.gradient(y)
+    assert kept.item() == pytest.approx((s @ y).item(), rel=1e-9)
+
+
+def finer_grids(network: Network, factor: int) -> tuple[int, ...]:
+    return tuple(b.intervals * factor for layer in network.layers for b in layer.bases if isinstance(b, BSpline))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_initial_parameters_are_the_same_everywhere(name: str, device: torch.device) -> None:
+    case = Case(name, device)
+
+    def draw(seed: int, to: torch.device) -> Tensor:
+        network = case.model.network(case.network.lower.to(to), case.network.upper.to(to), 1)
+        return case.model.initial_parameters(network, torch.Generator().manual_seed(seed))
+
+    theta = draw(0, device)
+    assert theta.device.type == device.type
+    assert torch.equal(theta, draw(0, device))
+    assert torch.equal(theta.cpu(), draw(0, torch.device("cpu")))
+    assert len(theta) == sum(layer.parameters for layer in case.model.network(*box(case), 1).layers)
+    if len(case.network.layers) > 1:
+        assert not torch.equal(theta, draw(1, device))
+
+
+def box(case: Case) -> tuple[Tensor, Tensor]:
+    return case.network.lower, case.network.upper
+
+
+def test_hidden_units_start_as_linear_functions(device: torch.device) -> None:
+    model = KAN(width=(4,), grid=4, noise=0.0)
+    like = torch.zeros((), dtype=torch.float64, device=device)
+    network = model.network(like.new_tensor([-1.0, 0.0]), like.new_tensor([1.0, 2.0]), 1)
+    theta = model.initial_parameters(network, torch.Generator().manual_seed(0))
+    points = points_in((-1.0, 0.0), (1.0, 2.0), 9, like)
+    indices = IndexSet(("x", "y"), [(2, 0), (1, 1), (0, 2)])
+    hidden = torch.einsum("cnf,fo->cno", network.first(indices, points).features, network.weights(theta)[0])
+    assert float(hidden[0].abs().max()) <= 0.9 + 1e-12
+    assert float(hidden[3:].abs().max()) < 1e-10
+    assert float(hidden[1:3].abs().sum(dim=0).min()) > 0.5
+    assert not network.weights(theta)[1].any()
+
+
+def test_stages_double_up_to_the_grid() -> None:
+    assert ladder(20, 5) == [5, 10, 20]
+    assert ladder(20, 6) == [10, 20]
+    assert ladder(27, 2) == [3, 9, 27]
+    assert ladder(7, 10) == [7]
+    model = KAN(width=(3, 3), grid=20, hidden_grid=2, start_grid=5)
+    assert model.grids == (20, 2, 2)
+    assert model.stages() == [(5, 2, 2), (10, 2, 2), (20, 2, 2)]
+    assert KAN(width=(3,), grid=(8, 4), start_grid=2).stages() == [(2, 2), (4, 2), (8, 4)]
+    for coarse, fine in zip(model.stages()[:-1], model.stages()[1:], strict=True):
+        assert all(b % a == 0 for a, b in zip(coarse, fine, strict=True))
+    assert MLP().stages() == [()]
+
+
+def test_settings_of_layers_repeat() -> None:
+    assert KAN(width=(3, 3), degree=7).degrees == (7, 7, 7)
+    assert KAN(width=(3, 3), degree=(11, 5)).degrees == (11, 5, 5)
+    assert KAN(width=(3, 3), grid=(8, 4)).grids == (8, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"grid": 0}, "grid=0: a spline needs at least 1 interval"),
+        ({"grid": (4, -1)}, "grid=-1: a spline needs at least 1 interval"),
+        ({"hidden_grid": 0}, "hidden_grid=0"),
+        ({"start_grid": 0}, "start_grid=0"),
+        ({"degree": 12}, "degree=12: B-splines of degree 1 to 11"),
+        ({"degree": 0}, "degree=0"),
+        ({"width": (0,)}, r"width=\[0\]: every hidden layer"),
+        ({"grid": (1, 2, 3)}, r"\[1, 2, 3\] has 3 entries: give 1 to 2"),
+        ({"degree": ()}, r"\[\] has 0 entries"),
+        ({"initial": "liner"}, "unknown initialisation 'liner': did you mean 'linear'"),
+    ],
+)
+def test_wrong_settings_of_a_kan(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(KanpdeError, match=message):
+        KAN(**{"width": (3,), **settings})  # type: ignore[arg-type]
+
+
+def test_wrong_settings_of_an_mlp() -> None:
+    with pytest.raises(KanpdeError, match="unknown activation 'tan': did you mean 'tanh'"):
+        MLP(activation="tan")
+    for width in ((), (3, 0)):
+        with pytest.raises(KanpdeError, match="at least one hidden layer"):
+            MLP(width=width)
+
+
+def test_rough_splines_are_refused() -> None:
+    KAN(degree=(11, 3)).check(2)
+    MLP().check(9)
+    with pytest.raises(KanpdeError, match=r"degree=3 is too low for an equation of order 3: .* model.degree >= 4"):
+        KAN(degree=(11, 3)).check(3)
