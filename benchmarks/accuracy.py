@@ -54,11 +54,15 @@ def measure(name: str, seeds: int, threads: int | None) -> list[dict[str, Any]]:
                 "stopped": method.stopped,
             }
         )
-        print(f"{name} seed {seed}: {error:.1e}, {method.parameters} parameters, {method.seconds['train']:.1f} s", flush=True)
+        print(
+            f"{name} seed {seed}: {error:.1e}, {method.parameters} parameters, {method.seconds['train']:.1f} s",
+            flush=True,
+        )
     return rows
 
 
 def main() -> None:
+    """Measure, print the table and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("problems", nargs="*", default=list(TARGETS))
     parser.add_argument("--seeds", type=int, default=5)

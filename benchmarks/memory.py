@@ -25,6 +25,7 @@ def peak_bytes() -> int:
 
 
 def main() -> None:
+    """Measure, print the table and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=int, default=100_000)
     parser.add_argument("--threads", type=int, default=2)
@@ -33,7 +34,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     problem = poisson()
     kan = KAN(width=(8, 8), grid=(8, 8, 8), start_grid=8, degree=3)
-    network = kan.network(*(torch.tensor(s, dtype=torch.float64) for s in (problem.geometry.lower, problem.geometry.upper)), 1)
+    network = kan.network(
+        *(torch.tensor(s, dtype=torch.float64) for s in (problem.geometry.lower, problem.geometry.upper)), 1
+    )
     theta = 0.3 * torch.randn(network.parameters, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     before = peak_bytes()
     system = system_of(problem, network, options.points)

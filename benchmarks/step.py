@@ -99,9 +99,7 @@ def compare(problem: Problem, kan: KAN, mlp: MLP, points: int, label: str) -> di
     networks = [m.network(lower, upper, 1) for m in (kan, mlp)]
     thetas = [0.1 * torch.randn(n.parameters, generator=generator, dtype=torch.float64) for n in networks]
     systems = [system_of(problem, n, points) for n in networks]
-    full = [
-        seconds(lambda s=s, t=t: s.linearised(t).normal_equations()) for s, t in zip(systems, thetas, strict=True)
-    ]
+    full = [seconds(lambda s=s, t=t: s.linearised(t).normal_equations()) for s, t in zip(systems, thetas, strict=True)]
     gradient = [seconds(lambda s=s, t=t: s.linearised(t).gradient()) for s, t in zip(systems, thetas, strict=True)]
     inputs = torch.cat([batch.at.array() for batch in systems[0].batches])
     dense = seconds(lambda: nested_autograd(networks[0], thetas[0], inputs), repeats=5)
@@ -125,6 +123,7 @@ def compare(problem: Problem, kan: KAN, mlp: MLP, points: int, label: str) -> di
 
 
 def main() -> None:
+    """Measure, print the table and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("step.json"))

@@ -3,8 +3,8 @@
 from kanpde.errors import KanpdeError
 from kanpde.field import Field, Points
 from kanpde.geometry import Box
-from kanpde.model import KAN, MLP
 from kanpde.metrics import Errors
+from kanpde.model import KAN, MLP
 from kanpde.problem import Problem, Reference, dirichlet, initial, initial_velocity, neumann, robin
 from kanpde.run import Run, solve
 from kanpde.sampling import Sampling

@@ -54,7 +54,7 @@ def check(
     Raises KanpdeError for an empty point set, a function that returns a wrong shape or values that are not finite,
     and a model that is not smooth enough for the equations.
     """
-    model, sampling = model or KAN(), sampling or Sampling()
+    model, sampling = (model or KAN()).suited(problem), sampling or Sampling()
     ansatz = Ansatz(problem, conditions)
     geometry = problem.geometry
     model.check(problem.order)
@@ -81,6 +81,7 @@ def check(
 
 def final_network(problem: Problem, model: KAN | MLP) -> Network:
     """Return the network of a model's last stage for a problem."""
+    model = model.suited(problem)
     lower, upper = (
         torch.tensor(side, dtype=torch.float64) for side in (problem.geometry.lower, problem.geometry.upper)
     )

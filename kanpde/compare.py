@@ -204,7 +204,7 @@ def introduction(
     yield f"{problem.geometry}, unknowns {', '.join(problem.unknowns)}"
     for row in rows:
         yield f"  {row.label}: {row.kind}, " + ("imposed exactly" if row.hard else f"{row.points} points")
-    yield f"{model}, {final_network(problem, model).parameters} parameters"
+    yield f"{model.suited(problem)}, {final_network(problem, model).parameters} parameters"
     threads = job.threads or available_threads()
     yield f"device {device}, float64, {threads} thread{'s' if threads > 1 else ''}, seed {job.seed}"
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "scipy", "scikit-fem"))

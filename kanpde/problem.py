@@ -209,6 +209,24 @@ class Problem:
         at = self.middle()
         return IndexSet(self.geometry.names, self.derivatives(tuple(self.equations), at))
 
+    @cached_property
+    def affine(self) -> bool:
+        """Whether all equations are affine in the unknowns, judged by r(u) + r(v) = 2 r((u + v) / 2) at random u, v."""
+        at = self.middle()
+        generator = torch.Generator().manual_seed(0)
+        u, v = torch.randn(2, len(self.unknowns), len(self.indices), len(at), generator=generator, dtype=torch.float64)
+        for label in self.equations:
+            function = self.residual_function(label)
+
+            def residual(channels: Tensor, function: Equation = function) -> Tensor:
+                fields = (Field.of(n, self.indices, c) for n, c in zip(self.unknowns, channels, strict=True))
+                return function(*fields, at)
+
+            ru, rv, middle = residual(u), residual(v), residual((u + v) / 2)
+            if not bool(((ru + rv - 2 * middle).abs() <= 1e-10 * (ru.abs() + rv.abs() + 1)).all()):
+                return False
+        return True
+
     @property
     def order(self) -> int:
         """The order of the highest derivative in the equations."""

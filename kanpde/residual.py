@@ -27,14 +27,8 @@ CHUNK_ENTRIES = 6_000_000
 """Entries of a dense block of the Jacobian that are held at once (48 MB)."""
 CACHE_ENTRIES = 30_000_000
 """Entries of first-layer features that are kept between iterations (240 MB)."""
-
-
-@dataclass
-class Counter:
-    """How often a system was evaluated."""
-
-    residuals: int = 0
-    jacobians: int = 0
+ROUNDING = 1e-12
+"""A residual this much smaller than the derivatives that enter it is no scale to divide by."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +65,6 @@ class System:
     ) -> None:
         self.ansatz = ansatz
         self.network = network
-        self.counter = Counter()
         problem = ansatz.problem
         self._functions = {label: problem.residual_function(label) for labels in sets for label in labels}
         self.batches: list[Batch] = []
@@ -100,7 +93,6 @@ class System:
 
     def residual(self, theta: Tensor) -> Tensor:
         """Return the weighted residual rows (R,) at parameters theta (P,)."""
-        self.counter.residuals += 1
         return torch.cat([self._values(batch, self._output(batch, theta)[0]).flatten() for batch in self.batches])
 
     def loss(self, theta: Tensor) -> float:
@@ -115,16 +107,6 @@ class System:
         """Return the residual (R,) and its Jacobian (R, P_last) with respect to the last layer, which is linear."""
         rows = [(r, factors[-1].rows()) for r, factors in self.factors(theta, last_only=True)]
         return torch.cat([r for r, _ in rows]), torch.cat([j for _, j in rows])
-
-    def affine(self) -> bool:
-        """Return whether the residuals are affine in the unknowns, judged at two random fields."""
-        generator = torch.Generator().manual_seed(0)
-        for batch in self.batches:
-            u = [torch.randn(batch.frame.lift.shape, generator=generator, dtype=torch.float64) for _ in range(2)]
-            slopes = [self._slopes(batch, x.to(batch.frame.lift))[1] for x in u]
-            if not torch.allclose(slopes[0], slopes[1], rtol=1e-9, atol=1e-9):
-                return False
-        return True
 
     def magnitude(self, theta: Tensor) -> Tensor:
         """Return the norm over all equations of the weighted residuals at each point, batch after batch (N,)."""
@@ -162,8 +144,6 @@ class System:
 
     def factors(self, theta: Tensor, last_only: bool = False) -> Iterator[tuple[Tensor, list[Factor]]]:
         """Yield for each batch and equation the residual rows (N,) and the layers' factors of their Jacobian."""
-        self.counter.residuals += 1
-        self.counter.jacobians += not last_only
         for batch in self.batches:
             u, tapes = self._output(batch, theta)
             residuals, slopes = self._slopes(batch, u)
@@ -237,7 +217,7 @@ class Linearisation:
 
 
 def residual_scales(ansatz: Ansatz, sets: Mapping[tuple[str, ...], PointSet]) -> dict[str, float]:
-    """Return the root mean square of each residual when the network is zero; 1 where that vanishes.
+    """Return the root mean square of each residual when the network is zero; 1 where that vanishes up to rounding.
 
     Raises KanpdeError for an equation or condition that is not finite there.
     """
@@ -246,6 +226,7 @@ def residual_scales(ansatz: Ansatz, sets: Mapping[tuple[str, ...], PointSet]) ->
     for labels, points in sets.items():
         indices = IndexSet(problem.geometry.names, problem.derivatives(labels, points.at))
         lift = ansatz.frame(indices, points.at).lift
+        largest = float((lift * lift.new_tensor(indices.factorials)[:, None, None]).abs().max())
         fields = [Field.of(name, indices, lift[..., i]) for i, name in enumerate(problem.unknowns)]
         for label in labels:
             r = problem.residual_function(label)(*fields, points.at)
@@ -255,5 +236,6 @@ def residual_scales(ansatz: Ansatz, sets: Mapping[tuple[str, ...], PointSet]) ->
                 raise KanpdeError(
                     f"'{label}' is not finite at {place}: check the source term and the data of the conditions there."
                 )
-            scales[label] = float((points.weights * r.square()).sum().sqrt()) or 1.0
+            scale = float((points.weights * r.square()).sum().sqrt())
+            scales[label] = scale if scale > ROUNDING * largest else 1.0
     return scales

@@ -122,7 +122,7 @@ def solve(
     Raises KanpdeError for bad input and for a checkpoint that is damaged or of another run.
     """
     problem = load_problem(problem) if isinstance(problem, str) else problem
-    model, solver = model or KAN(), solver or LevenbergMarquardt()
+    model, solver = (model or KAN()).suited(problem), solver or LevenbergMarquardt()
     sampling, budget = sampling or Sampling(), budget or Budget()
     torch.set_num_threads(threads or available_threads())
     begin = perf_counter()

@@ -108,7 +108,9 @@ class Sampling:
         return max(2, ceil(self.boundary * interior ** (1 - 1 / dimension)))
 
 
-def draw(patches: tuple[Patch, ...], names: tuple[str, ...], rule: str, count: int, seed: int, like: Tensor) -> PointSet:
+def draw(
+    patches: tuple[Patch, ...], names: tuple[str, ...], rule: str, count: int, seed: int, like: Tensor
+) -> PointSet:
     """Return about `count` points on patches, in proportion to their measure, on the device of `like`.
 
     The weights sum to 1. Raises KanpdeError if no point was drawn.

@@ -90,9 +90,7 @@ class Collocation:
 
     def _sets(self, rule: str, count: int, seed: int) -> dict[tuple[str, ...], PointSet]:
         problem, geometry = self.ansatz.problem, self.ansatz.problem.geometry
-        sets = {
-            tuple(problem.equations): draw((geometry.interior(),), geometry.names, rule, count, seed, self.like)
-        }
+        sets = {tuple(problem.equations): draw((geometry.interior(),), geometry.names, rule, count, seed, self.like)}
         boundary = self.sampling.boundary_count(count, geometry.dimension)
         for number, label in enumerate(self.ansatz.soft, start=1):
             patches = geometry.boundary(problem.conditions[label].where)
@@ -121,18 +119,19 @@ class Collocation:
 class Position:
     """Where a training stands, as plain data.
 
-    phase: "starts", "stages" or "done". `grids` are the spline grids per layer (intervals, start, step).
+    phase: "starts", "stages" or "done". `drawn` are the parameters from which a stage's adaptive points were drawn, at
+    the `redraws`-th time. `grids` are the spline grids per layer (intervals, start, step).
     """
 
     phase: str = "starts"
     start: int = 0
     stage: int = 1
     draws: int = 0
+    redraws: int = 0
+    drawn: Tensor | None = None
     iteration: int = 0
     total: int = 0
     elapsed: float = 0.0
-    residuals: int = 0
-    jacobians: int = 0
     grids: list[tuple[int, Tensor, Tensor] | None] = field(default_factory=list)
     theta: Tensor | None = None
     memory: dict[str, Any] | None = None
@@ -158,10 +157,14 @@ class Trainer:
         seed: int,
         device: torch.device,
     ) -> None:
+        model = model.suited(problem)
         model.check(problem.order)
         self.problem, self.model, self.solver, self.budget, self.seed = problem, model, solver, budget, seed
         self.like = torch.zeros((), dtype=torch.float64, device=device)
-        self.lower, self.upper = self.like.new_tensor(problem.geometry.lower), self.like.new_tensor(problem.geometry.upper)
+        self.lower, self.upper = (
+            self.like.new_tensor(problem.geometry.lower),
+            self.like.new_tensor(problem.geometry.upper),
+        )
         self.ansatz = Ansatz(problem, conditions)
         self.collocation = Collocation(self.ansatz, sampling, seed, self.like)
         self.stages = model.stages()
@@ -197,7 +200,6 @@ class Trainer:
                 p.iteration += 1
                 self._note(0, state, float("nan"))
             self._offer(network, state.theta, held_out.loss(state.theta))
-            self._count(system)
             p.start += 1
             p.iteration = 0
             self._save()
@@ -210,15 +212,16 @@ class Trainer:
             network = self._network(p.grids)
             assert p.theta is not None
             theta = p.theta.to(self.like)
-            redraws = p.iteration // self.collocation.sampling.redraw if self.collocation.sampling.adaptive else 0
-            system = self.collocation.system(network, theta, p.stage, p.draws, redraws)
+            if p.iteration == 0:
+                p.redraws, p.drawn = 0, theta
+            assert p.drawn is not None
+            system = self.collocation.system(network, p.drawn.to(self.like), p.stage, p.draws, p.redraws)
             held_out = self.collocation.held_out(network, p.draws)
             if p.iteration and p.memory is not None:
                 state = self.solver.restored(system, theta, p.memory)
             else:
                 state = self.solver.init(system, theta, p.memory)
-            state, stopped = self._iterate(network, system, held_out, state, redraws)
-            self._count(system)
+            state, stopped = self._iterate(network, system, held_out, state)
             loss = held_out.loss(state.theta)
             self._offer(network, state.theta, loss)
             p.theta, p.memory, p.iteration = state.theta, self.solver.kept(state), 0
@@ -232,21 +235,20 @@ class Trainer:
                 p.phase, p.stopped = "done", stopped
             self._save()
 
-    def _iterate(
-        self, network: Network, system: System, held_out: System, state: State, redraws: int
-    ) -> tuple[State, str]:
-        """Iterate one stage on; points move only if they are adaptive."""
+    def _iterate(self, network: Network, system: System, held_out: System, state: State) -> tuple[State, str]:
+        """Iterate one stage on; points move only if they are adaptive, and never to where the loss is not finite."""
         p, sampling = self.position, self.collocation.sampling
         while not state.stopped:
             if self._spent():
                 return state, self._spent()
             if p.iteration >= self.solver.stage_iterations:
                 return state, f"iteration limit of the stage ({self.solver.stage_iterations})"
-            if sampling.adaptive and p.iteration // sampling.redraw > redraws:
-                redraws = p.iteration // sampling.redraw
-                self._count(system)
-                system = self.collocation.system(network, state.theta, p.stage, p.draws, redraws)
-                state = self.solver.init(system, state.theta, self.solver.kept(state))
+            if sampling.adaptive and p.iteration // sampling.redraw > p.redraws:
+                number = p.iteration // sampling.redraw
+                moved = self.collocation.system(network, state.theta, p.stage, p.draws, number)
+                begun = self.solver.init(moved, state.theta, self.solver.kept(state))
+                if isfinite(begun.loss):
+                    system, state, p.redraws, p.drawn = moved, begun, number, state.theta
             state = self._step(system, state)
             p.iteration += 1
             due = self._due() or bool(state.stopped)
@@ -316,10 +318,6 @@ class Trainer:
         p.history.append(asdict(row))
         if self._progress:
             self._progress(row)
-
-    def _count(self, system: System) -> None:
-        self.position.residuals += system.counter.residuals
-        self.position.jacobians += system.counter.jacobians
 
     def _save(self) -> None:
         self.position.elapsed = perf_counter() - self._begin

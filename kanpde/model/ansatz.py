@@ -72,7 +72,9 @@ class Ansatz:
         for axis, side in box.faces(condition.where):
             if side in data.get(axis, {}):
                 name = f"{box.names[axis]}{'-+'[side]}"
-                raise KanpdeError(f"condition '{label}' sets the face {name}, which has a value already: keep one of them.")
+                raise KanpdeError(
+                    f"condition '{label}' sets the face {name}, which has a value already: keep one of them."
+                )
             data.setdefault(axis, {})[side] = condition.value
 
     def _starts(self, box: Box, label: str, condition: Condition) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import pi
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,17 +14,22 @@ from kanpde.basis import Activation, BSpline
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.model.layer import Layer
 from kanpde.model.network import Network
+from kanpde.problem import Problem
 
 INITIALISATIONS = ("linear", "power")
+AFFINE: dict[str, Any] = {"width": (5,), "degree": (11, 3), "hidden_grid": 1, "start_grid": 10, "noise": 0.1}
+NONLINEAR: dict[str, Any] = {"width": (4, 4, 4), "degree": (5,), "hidden_grid": 6, "start_grid": 16, "noise": 0.02}
+UNSUITED = "settings with None: call suited(problem) first"
 
 
 @dataclass(frozen=True)
 class KAN:
-    """Settings of a KAN.
+    """Settings of a KAN. None lets `suited` choose from the problem.
 
     width: numbers of hidden units, one per hidden layer.
     grid: intervals of the splines in the last stage. An integer is for the first layer, which resolves the solution;
-        deeper layers, which combine a few smooth functions, get `hidden_grid`. A list gives every layer its own.
+        deeper layers, which combine a few smooth functions, get `hidden_grid`. A list gives every layer its own; its
+        last entry repeats.
     degree: of the splines, 1 to 11; an integer for all layers, or a list whose last entry repeats.
     start_grid: the first stage has the coarsest grid of at least this many intervals that divides `grid`; stages
         double it (or multiply by the smallest possible factor) up to `grid`.
@@ -33,31 +39,49 @@ class KAN:
     noise: standard deviation of white noise on the coefficients of the hidden layers ("linear").
     """
 
-    width: Sequence[int] = (5,)
+    width: Sequence[int] | None = None
     grid: int | Sequence[int] = 20
-    degree: int | Sequence[int] = (11, 3)
-    hidden_grid: int = 1
-    start_grid: int = 10
+    degree: int | Sequence[int] | None = None
+    hidden_grid: int | None = None
+    start_grid: int | None = None
     base: bool = False
     initial: str = "linear"
-    noise: float = 0.1
+    noise: float | None = None
 
     name = "kan"
 
     def __post_init__(self) -> None:
-        if any(w < 1 for w in self.width):
+        if self.width is not None and any(w < 1 for w in self.width):
             raise KanpdeError(f"width={list(self.width)}: every hidden layer needs at least one unit.")
-        for what, values in (("hidden_grid", [self.hidden_grid]), ("start_grid", [self.start_grid]), ("grid", self.grids)):
-            if any(g < 1 for g in values):
-                raise KanpdeError(f"{what}={min(values)}: a spline needs at least 1 interval.")
-        if any(not 1 <= k <= 11 for k in self.degrees):
-            raise KanpdeError(f"degree={self.degree}: B-splines of degree 1 to 11 are supported.")
+        grids = [self.grid] if isinstance(self.grid, int) else self.grid
+        for what, values in (("grid", grids), ("hidden_grid", [self.hidden_grid]), ("start_grid", [self.start_grid])):
+            for g in values:
+                if g is not None and g < 1:
+                    raise KanpdeError(f"{what}={g}: a spline needs at least 1 interval.")
+        for k in [self.degree] if isinstance(self.degree, int) else self.degree or ():
+            if not 1 <= k <= 11:
+                raise KanpdeError(f"degree={k}: B-splines of degree 1 to 11 are supported.")
+        if self.noise is not None and not self.noise >= 0:
+            raise KanpdeError(f"noise={self.noise}: a standard deviation is not negative.")
         if self.initial not in INITIALISATIONS:
             raise unknown_name("initialisation", self.initial, INITIALISATIONS)
+
+    def suited(self, problem: Problem) -> KAN:
+        """Return these settings with every None chosen for a problem, by the kind of its equations.
+
+        Affine equations: one hidden layer, inputs of high degree and outer functions that are one cubic each, which
+        can multiply functions of one variable. Nonlinear ones form fronts: three hidden layers of moderate splines,
+        from the final grid on. `docs/solvers.md` has the measurements.
+        """
+        choice = AFFINE if problem.affine else NONLINEAR
+        missing = {name: value for name, value in choice.items() if getattr(self, name) is None}
+        return replace(self, **missing)
 
     @property
     def grids(self) -> tuple[int, ...]:
         """The numbers of intervals of the last stage, per layer."""
+        assert self.width is not None, UNSUITED
+        assert self.hidden_grid is not None, UNSUITED
         if isinstance(self.grid, int):
             return (self.grid, *[self.hidden_grid] * len(self.width))
         return per_layer(self.grid, len(self.width) + 1)
@@ -65,6 +89,8 @@ class KAN:
     @property
     def degrees(self) -> tuple[int, ...]:
         """The degrees, per layer."""
+        assert self.width is not None, UNSUITED
+        assert self.degree is not None, UNSUITED
         return per_layer([self.degree] if isinstance(self.degree, int) else self.degree, len(self.width) + 1)
 
     def check(self, order: int) -> None:
@@ -77,12 +103,14 @@ class KAN:
 
     def stages(self) -> list[tuple[int, ...]]:
         """Return the grids of each stage, coarse to fine; each is a multiple of the one before."""
+        assert self.start_grid is not None, UNSUITED
         ladders = [ladder(g, self.start_grid) for g in self.grids]
         count = max(map(len, ladders))
         return [tuple(steps[max(0, i - count + len(steps))] for steps in ladders) for i in range(count)]
 
     def network(self, lower: Tensor, upper: Tensor, outputs: int, grids: Sequence[int] | None = None) -> Network:
         """Return the network on the box [lower, upper] (d,), by default with the grids of the first stage."""
+        assert self.width is not None, UNSUITED
         widths = (len(lower), *self.width, outputs)
         layers = []
         for inputs, count, intervals, degree in zip(
@@ -95,8 +123,11 @@ class KAN:
 
     def initial_parameters(self, network: Network, generator: torch.Generator) -> Tensor:
         """Return random parameters (P,); `generator` lives on the CPU, so that all devices start alike."""
+        assert self.noise is not None, UNSUITED
         draw = linear_weights if self.initial == "linear" else power_law_weights
-        weights = [draw(layer, i == len(network.layers) - 1, self.noise, generator) for i, layer in enumerate(network.layers)]
+        weights = [
+            draw(layer, i == len(network.layers) - 1, self.noise, generator) for i, layer in enumerate(network.layers)
+        ]
         return torch.cat([w.reshape(-1) for w in weights]).to(network.lower)
 
 

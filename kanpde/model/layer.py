@@ -19,8 +19,10 @@ from kanpde.multiindex import IndexSet
 
 @dataclass(frozen=True)
 class Tape:
-    """What the reverse pass needs of a layer: features (C, N, f), per basis the scaled derivatives (M, N, I, K), and
-    the powers of dz, each (C, N, I)."""
+    """What the reverse pass needs of a layer.
+
+    features: (C, N, f). derivatives: per basis, scaled, (M, N, I, K). powers: (dz)^m for m = 1.., each (C, N, I).
+    """
 
     features: Tensor
     derivatives: tuple[Tensor, ...]
@@ -76,10 +78,9 @@ class Layer:
         """
         pulled = adjoint @ weights.T
         orders = torch.arange(1, indices.order + 2, dtype=adjoint.dtype, device=adjoint.device)
-        s = sum(
-            torch.einsum("cnik,mnik->cmni", part, b[1:]) * orders[:, None, None]
-            for b, part in zip(tape.derivatives, self.parts(pulled), strict=True)
-        )
+        s = adjoint.new_zeros(len(indices), indices.order + 1, adjoint.shape[1], self.inputs)
+        for derivatives, part in zip(tape.derivatives, self.parts(pulled), strict=True):
+            s += torch.einsum("cnik,mnik->cmni", part, derivatives[1:]) * orders[:, None, None]
         out = adjoint.new_zeros(len(indices), adjoint.shape[1], self.inputs)
         for a, b, c in indices.sums:
             if b == 0:

@@ -13,6 +13,7 @@ from kanpde.basis import Activation
 from kanpde.errors import KanpdeError
 from kanpde.model.layer import Layer
 from kanpde.model.network import Network
+from kanpde.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,10 @@ class MLP:
             raise KanpdeError(f"width={list(self.width)}: give at least one hidden layer, each with at least one unit.")
         Activation(self.activation)
 
+    def suited(self, problem: Problem) -> MLP:
+        """Return these settings, which suit any problem."""
+        return self
+
     def check(self, order: int) -> None:
         """An MLP is smooth enough for any order."""
 
@@ -41,7 +46,8 @@ class MLP:
         widths = (len(lower), *self.width, outputs)
         names = ("identity", *[self.activation] * len(self.width))
         layers = tuple(
-            Layer(i, o, (Activation(name),), bias=True) for i, o, name in zip(widths[:-1], widths[1:], names, strict=True)
+            Layer(i, o, (Activation(name),), bias=True)
+            for i, o, name in zip(widths[:-1], widths[1:], names, strict=True)
         )
         return Network(layers, lower, upper)
 

@@ -27,10 +27,11 @@ class FirstOrder(Solver):
         """Return PyTorch's optimiser of one parameter vector."""
 
     def init(self, system: System, theta: Tensor, memory: dict[str, Any] | None = None) -> State:
-        return State(theta, system.loss(theta), memory or {})
+        loss = system.loss(theta)
+        return State(theta, loss, {**(memory or {}), "loss": loss})
 
     def restored(self, system: System, theta: Tensor, memory: dict[str, Any]) -> State:
-        return self.init(system, theta, memory)
+        return State(theta, memory["loss"], memory)
 
     def step(self, system: System, state: State) -> State:
         theta = state.theta.clone().requires_grad_()
@@ -48,23 +49,19 @@ class FirstOrder(Solver):
             theta.grad = LOSS_SCALE * gradient
             return LOSS_SCALE * loss
 
-        optimiser.step(closure)  # type: ignore[arg-type]
+        optimiser.step(closure)
         new = theta.detach()
-        memory = {"optimiser": optimiser.state_dict()["state"][0]}
-        # Where the line search ended it has the loss and the gradient already; otherwise report the loss it began with.
-        loss = seen[0][1]
-        for point, value, gradient in seen[::-1]:
-            if torch.equal(point, new):
-                loss = value
-                memory["gradient"] = gradient
-                break
+        # Where a line search ended it has the loss and the gradient already; the next step needs them in any case.
+        known = ((loss, gradient) for point, loss, gradient in reversed(seen) if torch.equal(point, new))
+        loss, gradient = next(known, None) or system.linearised(new).gradient()
         if not isfinite(loss) or not bool(torch.isfinite(new).all()):
             return State(state.theta, state.loss, state.memory, "stopped: the next step is not finite")
+        memory = {"optimiser": optimiser.state_dict()["state"][0], "gradient": gradient, "loss": loss}
         stopped = "stalled: the line search found no decrease" if torch.equal(new, state.theta) else ""
         return State(new, loss, memory, stopped)
 
     def kept(self, state: State) -> dict[str, Any]:
-        return {name: value for name, value in state.memory.items() if name != "gradient"}
+        return {name: value for name, value in state.memory.items() if name == "optimiser"}
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,8 @@ class LevenbergMarquardt(Solver):
     (Transtrum & Sethna 2012, equation 9), from the second derivative of the residual along it.
 
     damping: the first lambda. least_damping: its floor. ridge: relative ridge on the last layer.
-    projection: solve the last layer anew at each trial. projection_steps: Gauss-Newton steps for it where the
-        equations are nonlinear.
+    projection: solve the last layer anew at each trial; None does so where the equations are affine, since otherwise
+        it lets coefficients run away. projection_steps: Gauss-Newton steps for it in nonlinear equations.
     acceleration: largest acceptable ratio 2 |a| / |p| of acceleration and step; 0 leaves acceleration out.
     starts, start_iterations: multi-start; the lowest held-out residual goes on.
     stage_iterations: limit per stage. patience, progress: a stage ends when `patience` iterations lower the loss by
@@ -41,13 +41,13 @@ class LevenbergMarquardt(Solver):
     damping: float = 1e-2
     least_damping: float = 1e-16
     ridge: float = 1e-14
-    projection: bool = True
+    projection: bool | None = None
     projection_steps: int = 3
     acceleration: float = 1.5
     starts: int = 6
     start_iterations: int = 12
-    stage_iterations: int = 100
-    patience: int = 12
+    stage_iterations: int = 300
+    patience: int = 20
     progress: float = 0.7
 
     name = "levenberg-marquardt"
@@ -62,7 +62,7 @@ class LevenbergMarquardt(Solver):
 
     def init(self, system: System, theta: Tensor, memory: dict[str, Any] | None = None) -> State:
         theta = self._projected(system, theta)
-        memory = {"damping": self.damping, **(memory or {}), "growth": 2.0, "affine": system.affine()}
+        memory = {"damping": self.damping, **(memory or {}), "growth": 2.0}
         return self._linearised(system, theta, memory)
 
     def step(self, system: System, state: State) -> State:
@@ -72,24 +72,28 @@ class LevenbergMarquardt(Solver):
         if step is not None:
             predicted = -0.5 * float(step @ (m["gradient"] - m["damping"] * m["metric"] * step))
             step = self._accelerated(system, state, step, damping)
-            trial = self._projected(system, state.theta + step, m["affine"])
+            trial = self._projected(system, state.theta + step)
             loss = system.loss(trial)
             if isfinite(loss) and loss < state.loss:
                 gain = (state.loss - loss) / max(predicted, 1e-300)
                 damping = max(m["damping"] * max(1 / 3, 1 - (2 * min(gain, 2.0) - 1) ** 3), self.least_damping)
                 history = [*m["history"], state.loss][-self.patience :]
-                memory = {"damping": damping, "growth": 2.0, "affine": m["affine"], "history": history}
+                memory = {"damping": damping, "growth": 2.0, "history": history}
                 return self._linearised(system, trial, memory)
         memory = {**m, "damping": m["damping"] * m["growth"], "growth": 2 * m["growth"]}
         memory["history"] = [*m["history"], state.loss][-self.patience :]
-        stopped = "stalled: no damping gives a decrease" if memory["damping"] > MAX_DAMPING else self._stall(state.loss, memory)
+        stopped = (
+            "stalled: no damping gives a decrease"
+            if memory["damping"] > MAX_DAMPING
+            else self._stall(state.loss, memory)
+        )
         return State(state.theta, state.loss, memory, stopped)
 
     def kept(self, state: State) -> dict[str, Any]:
         return {"damping": state.memory["damping"]}
 
     def saved(self, state: State) -> dict[str, Any]:
-        return {name: state.memory[name] for name in ("damping", "growth", "affine", "history")}
+        return {name: state.memory[name] for name in ("damping", "growth", "history")}
 
     def restored(self, system: System, theta: Tensor, memory: dict[str, Any]) -> State:
         return self._linearised(system, theta, memory)
@@ -98,14 +102,14 @@ class LevenbergMarquardt(Solver):
         return memory
 
     def _accelerated(self, system: System, state: State, step: Tensor, damping: Tensor) -> Tensor:
-        """Return p + a / 2, a the acceleration of the geodesic along p, or p where the ratio of the two is too large."""
+        """Return p + a / 2, a the geodesic acceleration along p, or p where the ratio of the two is too large."""
         if not self.acceleration:
             return step
         h, linear = ACCELERATION_STEP, state.memory["linearisation"]
         ahead = system.residual(state.theta + h * step)
         second = (2 / h) * ((ahead - state.memory["residual"]) / h - linear.times(step))
         a = solve_damped(state.memory["matrix"], -linear.transposed_times(second), damping)
-        hidden = slice(0, system.network.places[-1].start) if self.projection else slice(None)
+        hidden = slice(0, system.network.places[-1].start) if self._projects(system) else slice(None)
         if a is None or not float(2 * a[hidden].norm()) <= self.acceleration * float(step[hidden].norm()):
             return step
         return step + 0.5 * a
@@ -117,7 +121,7 @@ class LevenbergMarquardt(Solver):
         last = system.network.places[-1]
         diagonal = matrix.diagonal()
         metric, ridge = torch.zeros_like(theta), torch.zeros_like(theta)
-        if self.projection:
+        if self._projects(system):
             metric[: last.start] = diagonal[: last.start].max() if last.start else 0.0
             ridge[last] = self.ridge * diagonal[last].max()
         else:
@@ -135,11 +139,14 @@ class LevenbergMarquardt(Solver):
             return f"stalled: loss fell by less than {1 - self.progress:.0%} in {self.patience} iterations"
         return ""
 
-    def _projected(self, system: System, theta: Tensor, affine: bool | None = None) -> Tensor:
+    def _projects(self, system: System) -> bool:
+        return system.ansatz.problem.affine if self.projection is None else self.projection
+
+    def _projected(self, system: System, theta: Tensor) -> Tensor:
         """Return theta with its last layer solved for by least squares; a step that does not help is not taken."""
-        if not self.projection:
+        if not self._projects(system):
             return theta
-        affine = system.affine() if affine is None else affine
+        affine = system.ansatz.problem.affine
         last = system.network.places[-1]
         best, best_loss = theta, float("inf")
         for _ in range(1 if affine else self.projection_steps):
