@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from examples import small_kan
 from oracles import close, points_in, random, taylor
 from torch import Tensor, cos, exp, sin
 
-from kanpde import KAN, Box, Field, KanpdeError, Points, Problem, dirichlet, initial, initial_velocity, neumann, robin
+from kanpde import Box, Field, KanpdeError, Points, Problem, dirichlet, initial, initial_velocity, neumann, robin
 from kanpde.model import Ansatz
 from kanpde.multiindex import IndexSet
 from kanpde.problem import Condition
@@ -61,7 +62,7 @@ def solution(ansatz: Ansatz, at: Points, indices: IndexSet, seed: int = 0) -> Te
     """Return u (C, N, U) for random parameters."""
     geometry = ansatz.problem.geometry
     lower, upper = (at.x.new_tensor(side) for side in (geometry.lower, geometry.upper))
-    network = KAN(width=(3,), grid=4).network(lower, upper, len(ansatz.problem.unknowns))
+    network = small_kan(width=(3,), grid=4).network(lower, upper, len(ansatz.problem.unknowns))
     return ansatz.taylor(network, random(network.parameters, like=lower, seed=seed), at, indices)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from examples import small_kan
 from oracles import close, jacobian, network_output, points_in, random, taylor
 from torch import Tensor
 
@@ -16,13 +17,13 @@ from kanpde.multiindex import IndexSet, parse
 Model = KAN | MLP
 NAMES = ("x", "y", "t")
 CASES: dict[str, tuple[Model, int, int, Sequence[str]]] = {
-    "kan 1d": (KAN(width=(3,), grid=4, degree=(7, 5)), 1, 1, ["xxxx"]),
-    "kan 2d": (KAN(width=(3,), grid=6, degree=(11, 3)), 2, 1, ["xx", "yy"]),
-    "kan 2d, order 4": (KAN(width=(2,), grid=(4, 3), degree=7), 2, 1, ["xxyy", "xxxx"]),
-    "kan 2d, deep, with base": (KAN(width=(3, 2), grid=(4, 2, 3), degree=(5, 4, 3), base=True), 2, 2, ["xxy"]),
-    "kan 3d, power law": (KAN(width=(3,), grid=4, degree=5, initial="power", base=True), 3, 2, ["xyt", "xx"]),
-    "kan 2d, no hidden layer": (KAN(width=(), grid=4, degree=5), 2, 1, ["xx", "yy"]),
-    "kan 2d, values only": (KAN(width=(3,), grid=4), 2, 1, []),
+    "kan 1d": (small_kan(width=(3,), grid=4, degree=(7, 5)), 1, 1, ["xxxx"]),
+    "kan 2d": (small_kan(width=(3,), grid=6, degree=(11, 3)), 2, 1, ["xx", "yy"]),
+    "kan 2d, order 4": (small_kan(width=(2,), grid=(4, 3), degree=7), 2, 1, ["xxyy", "xxxx"]),
+    "kan 2d, deep, with base": (small_kan(width=(3, 2), grid=(4, 2, 3), degree=(5, 4, 3), base=True), 2, 2, ["xxy"]),
+    "kan 3d, power law": (small_kan(width=(3,), grid=4, degree=5, initial="power", base=True), 3, 2, ["xyt", "xx"]),
+    "kan 2d, no hidden layer": (small_kan(width=(), grid=4, degree=5), 2, 1, ["xx", "yy"]),
+    "kan 2d, values only": (small_kan(width=(3,), grid=4), 2, 1, []),
     "tanh 1d": (MLP(width=(5,)), 1, 2, ["xxxx"]),
     "tanh 2d": (MLP(width=(4, 3)), 2, 1, ["xxyy"]),
     "sine 3d": (MLP(width=(4,), activation="sine"), 3, 1, ["xyt", "xx"]),
@@ -145,7 +146,7 @@ def box(case: Case) -> tuple[Tensor, Tensor]:
 
 
 def test_hidden_units_start_as_linear_functions(device: torch.device) -> None:
-    model = KAN(width=(4,), grid=4, noise=0.0)
+    model = small_kan(width=(4,), grid=4, noise=0.0)
     like = torch.zeros((), dtype=torch.float64, device=device)
     network = model.network(like.new_tensor([-1.0, 0.0]), like.new_tensor([1.0, 2.0]), 1)
     theta = model.initial_parameters(network, torch.Generator().manual_seed(0))
@@ -163,19 +164,19 @@ def test_stages_double_up_to_the_grid() -> None:
     assert ladder(20, 6) == [10, 20]
     assert ladder(27, 2) == [3, 9, 27]
     assert ladder(7, 10) == [7]
-    model = KAN(width=(3, 3), grid=20, hidden_grid=2, start_grid=5)
+    model = small_kan(width=(3, 3), grid=20, hidden_grid=2, start_grid=5)
     assert model.grids == (20, 2, 2)
     assert model.stages() == [(5, 2, 2), (10, 2, 2), (20, 2, 2)]
-    assert KAN(width=(3,), grid=(8, 4), start_grid=2).stages() == [(2, 2), (4, 2), (8, 4)]
+    assert small_kan(width=(3,), grid=(8, 4), start_grid=2).stages() == [(2, 2), (4, 2), (8, 4)]
     for coarse, fine in zip(model.stages()[:-1], model.stages()[1:], strict=True):
         assert all(b % a == 0 for a, b in zip(coarse, fine, strict=True))
     assert MLP().stages() == [()]
 
 
 def test_settings_of_layers_repeat() -> None:
-    assert KAN(width=(3, 3), degree=7).degrees == (7, 7, 7)
-    assert KAN(width=(3, 3), degree=(11, 5)).degrees == (11, 5, 5)
-    assert KAN(width=(3, 3), grid=(8, 4)).grids == (8, 4, 4)
+    assert small_kan(width=(3, 3), degree=7).degrees == (7, 7, 7)
+    assert small_kan(width=(3, 3), degree=(11, 5)).degrees == (11, 5, 5)
+    assert small_kan(width=(3, 3), grid=(8, 4)).grids == (8, 4, 4)
 
 
 @pytest.mark.parametrize(
@@ -188,14 +189,21 @@ def test_settings_of_layers_repeat() -> None:
         ({"degree": 12}, "degree=12: B-splines of degree 1 to 11"),
         ({"degree": 0}, "degree=0"),
         ({"width": (0,)}, r"width=\[0\]: every hidden layer"),
-        ({"grid": (1, 2, 3)}, r"\[1, 2, 3\] has 3 entries: give 1 to 2"),
-        ({"degree": ()}, r"\[\] has 0 entries"),
+        ({"noise": -0.1}, "noise=-0.1: a standard deviation is not negative"),
         ({"initial": "liner"}, "unknown initialisation 'liner': did you mean 'linear'"),
     ],
 )
 def test_wrong_settings_of_a_kan(settings: dict[str, object], message: str) -> None:
     with pytest.raises(KanpdeError, match=message):
         KAN(**{"width": (3,), **settings})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("values", [(1, 2, 3), ()])
+def test_lists_have_one_entry_per_layer(values: tuple[int, ...]) -> None:
+    with pytest.raises(KanpdeError, match=rf"has {len(values)} entries: give 1 to 2, one per layer"):
+        small_kan(width=(3,), grid=values).stages()
+    with pytest.raises(KanpdeError, match=rf"has {len(values)} entries: give 1 to 2, one per layer"):
+        small_kan(width=(3,), degree=values).check(2)
 
 
 def test_wrong_settings_of_an_mlp() -> None:
@@ -207,7 +215,7 @@ def test_wrong_settings_of_an_mlp() -> None:
 
 
 def test_rough_splines_are_refused() -> None:
-    KAN(degree=(11, 3)).check(2)
+    small_kan(degree=(11, 3)).check(2)
     MLP().check(9)
     with pytest.raises(KanpdeError, match=r"degree=3 is too low for an equation of order 3: .* model.degree >= 4"):
-        KAN(degree=(11, 3)).check(3)
+        small_kan(degree=(11, 3)).check(3)

@@ -1,0 +1,108 @@
+"""A problem is data: unknowns by the arguments of its equations, conditions with residuals, what it refuses."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from oracles import field, points_in
+from torch import Tensor
+
+from kanpde import Box, Field, KanpdeError, Points, Problem, dirichlet, initial, initial_velocity, neumann, robin
+from kanpde.problem import Condition
+from kanpde.sampling import draw
+
+SQUARE = Box(x=(0, 1), y=(-1, 1))
+STRIP = Box(x=(0, 1), t=(0, 2))
+
+
+def first(u: Field, v: Field, at: Points) -> Tensor:
+    return u.d("xx") - v * at.x
+
+
+def second(v: Field, at: Points) -> Tensor:
+    return v.d("yyy") - at.y
+
+
+def test_unknowns_and_derivatives_are_read_off_the_equations() -> None:
+    problem = Problem(SQUARE, {"second": second, "first": first})
+    assert problem.unknowns == ("v", "u")
+    assert problem.order == 3
+    assert set(problem.indices.indices) == {(0, 0), (1, 0), (2, 0), (0, 1), (0, 2), (0, 3)}
+    at = problem.middle()
+
+    def constant(name: str, value: float) -> Field:
+        return Field(name, SQUARE.names, lambda index: torch.full_like(at.x, value))
+
+    fields = [constant("v", 2), constant("u", 5)]
+    assert torch.equal(problem.residual_function("first")(*fields, at), 5 - 2 * at.x)
+    assert torch.equal(problem.residual_function("second")(*fields, at), 2 - at.y)
+
+
+@pytest.mark.parametrize(
+    ("equation", "affine"),
+    [
+        (lambda u, at: u.d("xx") + torch.sin(at.x) * u - 3, True),
+        (lambda u, at: u.d("xx") + u * u.d("x"), False),
+        (lambda u, at: u.d("xx") + u**3, False),
+        (lambda u, at: torch.abs(u) + u.d("xx"), False),
+        (lambda u, at: u.d("xx") + 1e-3 * u**2, False),
+    ],
+)
+def test_affine(equation: Callable[..., Tensor], affine: bool) -> None:
+    assert Problem(SQUARE, {"e": equation}).affine is affine
+
+
+CONDITIONS: dict[str, tuple[Box, Condition, Callable[[Points, Tensor], Tensor]]] = {
+    "dirichlet": (SQUARE, dirichlet("x-", lambda at: at.y), lambda at, u: u - at.y),
+    "neumann": (SQUARE, neumann("x-", 2.0), lambda at, u: -(at.y**2 + 2 * at.x) - 2.0),
+    "neumann above": (SQUARE, neumann("y+", 2.0), lambda at, u: 2 * at.x * at.y - 2.0),
+    "robin": (SQUARE, robin("x+", 1.0, lambda at: at.y), lambda at, u: at.y * u + at.y**2 + 2 * at.x - 1.0),
+    "initial": (STRIP, initial(3.0), lambda at, u: u - 3.0),
+    "initial velocity": (STRIP, initial_velocity(lambda at: at.x), lambda at, u: 2 * at.x * at.t - at.x),
+}
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_residuals_of_conditions(name: str, device: torch.device) -> None:
+    """u = x y^2 + x^2, on strips x t^2 + x^2."""
+    box, condition, wanted = CONDITIONS[name]
+    like = torch.zeros((), dtype=torch.float64, device=device)
+    drawn = draw(box.boundary(condition.where), box.names, "uniform", 6, 0, like).at
+    array = drawn.array().requires_grad_()
+    at = Points.of(box.names, array, drawn.normal)
+    u = array[:, 0] * array[:, 1] ** 2 + array[:, 0] ** 2
+    found = condition.residual(field("u", box.names, u, array), at)
+    assert torch.allclose(found, wanted(at, u), atol=1e-13)
+    assert not torch.allclose(1.01 * found, wanted(at, u), atol=1e-13)
+
+
+def test_a_normal_derivative_needs_a_boundary() -> None:
+    points = points_in((0.0, -1.0), (1.0, 1.0), 3, torch.zeros((), dtype=torch.float64)).requires_grad_()
+    u = field("u", SQUARE.names, points.sum(dim=1), points)
+    with pytest.raises(KanpdeError, match="not on a boundary"):
+        neumann("x-").residual(u, Points.of(SQUARE.names, points))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"equations": {}}, "problem 'problem' has no equations"),
+        ({"conditions": {"w": dirichlet("z-", unknown="u")}}, "unknown boundary 'z-'"),
+        ({"conditions": {"w": dirichlet("x", unknown="w")}}, "unknown unknown in condition 'w', 'w'"),
+        ({"conditions": {"w": dirichlet("x")}}, "does not say which unknown it is about: give unknown= one of u, v"),
+        ({"equations": {"e": lambda u: u}, "conditions": {"w": dirichlet("x")}}, r"'e' has the arguments \(u\)"),
+    ],
+)
+def test_wrong_problems(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(KanpdeError, match=message):
+        Problem(**{"geometry": SQUARE, "equations": {"first": first}, **arguments})
+
+
+def test_an_unknown_coordinate_is_refused() -> None:
+    problem = Problem(SQUARE, {"e": lambda u, at: u.d("xz")})
+    with pytest.raises(KanpdeError, match=r"unknown derivative d\('xz'\): write it with the coordinates x, y"):
+        problem.order  # noqa: B018
+    problem = Problem(SQUARE, {"e": lambda u, at: u.d("x") + at.t})
+    with pytest.raises(KanpdeError, match="unknown coordinate 't'"):
+        problem.order  # noqa: B018

@@ -1,0 +1,240 @@
+"""Residuals, Jacobians and products: against nested autograd, finite differences and each other."""
+
+from collections.abc import Mapping
+from math import pi
+from unittest.mock import Mock
+
+import pytest
+import torch
+from examples import small_kan
+from oracles import close, field, jacobian, network_output, random
+from torch import Tensor, sin
+
+import kanpde.residual as module
+from kanpde import KAN, MLP, Box, Field, KanpdeError, Points, Problem, dirichlet, neumann, robin
+from kanpde.model import Ansatz
+from kanpde.problem import Condition
+from kanpde.residual import System, residual_scales
+from kanpde.sampling import draw
+
+SQUARE = Box(x=(-1, 1), y=(-1, 1))
+WALLS: dict[str, Condition] = {"walls": dirichlet("all", 0.0)}
+
+
+def poisson(u: Field, at: Points) -> Tensor:
+    return -(u.d("xx") + u.d("yy")) - sin(pi * at.x)
+
+
+def nonlinear(u: Field, at: Points) -> Tensor:
+    return -u.d("xx") - u.d("yy") + u * u.d("x") + u.d("xy") ** 2 - sin(at.x * at.y)
+
+
+def first(u: Field, v: Field, at: Points) -> Tensor:
+    return u.d("xx") - v * u - 1.0
+
+
+def second(v: Field, at: Points) -> Tensor:
+    return v.d("yy") + v.d("x") ** 2 - at.x
+
+
+SOFT: dict[str, Condition] = {
+    "walls": dirichlet("y", 0.5),
+    "flux": neumann("x-", lambda at: at.y, weight=2.0),
+    "mixed": robin("x+", 1.0, coefficient=lambda at: 2 + at.y),
+}
+PROBLEMS = {
+    "linear": Problem(SQUARE, {"poisson": poisson}, WALLS),
+    "nonlinear": Problem(SQUARE, {"nonlinear": nonlinear}, WALLS),
+    "two unknowns": Problem(SQUARE, {"first": first, "second": second}, {"left": dirichlet("x-", 1.0, "u")}),
+    "soft": Problem(SQUARE, {"nonlinear": nonlinear}, SOFT),
+}
+MODELS: dict[str, KAN | MLP] = {"kan": small_kan(width=(2,), grid=3, degree=(5, 4)), "mlp": MLP(width=(4, 3))}
+
+
+def system_of(
+    name: str, model: str = "kan", count: int = 9, device: torch.device | None = None, mode: str = "hard"
+) -> tuple[System, Tensor]:
+    """Return a system on a few points, and random parameters."""
+    problem = PROBLEMS[name]
+    like = torch.zeros((), dtype=torch.float64, device=device)
+    ansatz = Ansatz(problem, "soft" if name == "soft" else mode)
+    lower, upper = like.new_tensor(SQUARE.lower), like.new_tensor(SQUARE.upper)
+    network = MODELS[model].network(lower, upper, len(problem.unknowns))
+    sets = {tuple(problem.equations): draw((SQUARE.interior(),), SQUARE.names, "sobol", count, 1, like)}
+    for label in ansatz.soft:
+        sets[(label,)] = draw(
+            SQUARE.boundary(problem.conditions[label].where), SQUARE.names, "sobol", count // 2 + 2, 2, like
+        )
+    system = System(ansatz, network, sets, dict.fromkeys((*problem.equations, *problem.conditions), 2.0))
+    return system, random(network.parameters, like=like)
+
+
+def plain_residual(system: System, theta: Tensor) -> Tensor:
+    """The rows by nested autograd of a plain forward pass, in the system's order of rows.
+
+    The hard conditions of the problems above are written out here: u = 0 on all walls, or u = 1 on the left.
+    """
+    problem, rows = system.ansatz.problem, []
+    for batch in system.batches:
+        points = batch.at.array().clone().requires_grad_()
+        output = network_output(system.network, theta, points)
+        x, y = points.unbind(dim=1)
+        values: Mapping[str, Tensor] = dict(zip(problem.unknowns, output.unbind(dim=1), strict=True))
+        if system.ansatz.hard == ("walls",):
+            values = {"u": (1 - x**2) * (1 - y**2) * output[:, 0]}
+        elif system.ansatz.hard == ("left",):
+            values = {"u": 1 + (x + 1) / 2 * output[:, 0], "v": output[:, 1]}
+        fields = {name: field(name, SQUARE.names, value, points) for name, value in values.items()}
+        weight = 1 / len(batch.at)
+        for label in batch.labels:
+            if label == "flux":
+                r, size = -fields["u"].d("x") - y, 2.0
+            elif label == "mixed":
+                r, size = (2 + y) * fields["u"] + fields["u"].d("x") - 1, 1.0
+            elif label in problem.conditions:
+                r, size = fields["u"] - 0.5, 1.0
+            else:
+                arguments = {"first": ("u", "v"), "second": ("v",)}.get(label, ("u",))
+                r, size = problem.equations[label](*(fields[name] for name in arguments), batch.at), 1.0
+            rows.append(r * (size * weight) ** 0.5 / 2.0)
+    return torch.cat(rows)
+
+
+CASES = [(name, model) for name in PROBLEMS for model in MODELS]
+
+
+@pytest.mark.parametrize(("name", "model"), CASES)
+def test_rows_and_jacobian_are_those_of_autograd(name: str, model: str, device: torch.device) -> None:
+    system, theta = system_of(name, model, device=device)
+    r, j = system.linearised(theta).dense()
+    assert r.dtype == j.dtype == torch.float64
+    assert j.shape == (system.rows, system.network.parameters)
+    assert torch.equal(r, system.residual(theta))
+    wanted = plain_residual(system, theta).detach()
+    assert close(r, wanted, 1e-11)
+    assert not close(1.01 * r, wanted, 1e-11)
+    slopes = jacobian(lambda theta: plain_residual(system, theta), theta)
+    assert close(j, slopes, 1e-10)
+    assert not close(1.01 * j, slopes, 1e-10)
+
+
+@pytest.mark.parametrize(("name", "model"), CASES)
+def test_jacobian_agrees_with_finite_differences(name: str, model: str) -> None:
+    system, theta = system_of(name, model)
+    v, h = random(len(theta), like=theta, seed=4), 1e-6
+    slope = (system.residual(theta + h * v) - system.residual(theta - h * v)) / (2 * h)
+    assert close(system.linearised(theta).times(v), slope, 1e-7)
+    assert not close(1.01 * system.linearised(theta).times(v), slope, 1e-7)
+
+
+@pytest.mark.parametrize(("name", "model"), CASES)
+def test_products_are_those_of_the_dense_jacobian(name: str, model: str, device: torch.device) -> None:
+    system, theta = system_of(name, model, device=device)
+    linear = system.linearised(theta)
+    r, j = linear.dense()
+    v, w = random(len(theta), like=theta, seed=4), random(len(r), like=theta, seed=5)
+    assert close(linear.times(v), j @ v, 1e-12)
+    assert close(linear.transposed_times(w), j.T @ w, 1e-12)
+    assert float(linear.times(v) @ w) == pytest.approx(float(v @ linear.transposed_times(w)), rel=1e-11)
+    rows, gradient, matrix = linear.normal_equations()
+    assert torch.equal(rows, r)
+    assert close(gradient, j.T @ r, 1e-12)
+    assert close(matrix, j.T @ j, 1e-12)
+    loss, gradient = linear.gradient()
+    assert loss == pytest.approx(0.5 * float(r @ r), rel=1e-13)
+    assert loss == pytest.approx(system.loss(theta), rel=1e-13)
+    assert close(gradient, j.T @ r, 1e-12)
+    rows, last = system.linear_part(theta)
+    assert torch.equal(rows, r)
+    assert close(last, j[:, system.network.places[-1]], 1e-13)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_chunks_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 200  # a chunk has at least 64 points
+    system, theta = system_of(name, count=count)
+    monkeypatch.setattr(module, "CHUNK_ENTRIES", 1)
+    chunked, _ = system_of(name, count=count)
+    assert len(chunked.batches) > len(system.batches)
+    v = random(len(theta), like=theta, seed=4)
+    whole, parts = system.linearised(theta), chunked.linearised(theta)
+    assert chunked.rows == system.rows
+    assert system.loss(theta) == pytest.approx(chunked.loss(theta), rel=1e-13)
+    for found, wanted in zip(parts.normal_equations()[1:], whole.normal_equations()[1:], strict=True):
+        assert close(found, wanted, 1e-13)
+    assert close(parts.gradient()[1], whole.gradient()[1], 1e-12)
+    assert parts.times(v).norm().item() == pytest.approx(whole.times(v).norm().item(), rel=1e-12)
+    assert chunked.by_label(theta) == pytest.approx(system.by_label(theta), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_caches_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    system, theta = system_of(name)
+    monkeypatch.setattr(module, "CACHE_ENTRIES", 0)
+    uncached, _ = system_of(name)
+    assert all(batch.first is None for batch in uncached.batches)
+    assert all(batch.first is not None for batch in system.batches)
+    v = random(len(theta), like=theta, seed=4)
+    assert torch.equal(uncached.residual(theta), system.residual(theta))
+    held, anew = system.linearised(theta), uncached.linearised(theta)
+    assert torch.equal(anew.times(v), held.times(v))
+    for found, wanted in zip(anew.normal_equations(), held.normal_equations(), strict=True):
+        assert torch.equal(found, wanted)
+
+
+def test_factors_are_held_where_they_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    for room, evaluations in ((module.CACHE_ENTRIES, 1), (0, 2)):
+        monkeypatch.setattr(module, "CACHE_ENTRIES", room)
+        system, theta = system_of("linear")
+        counted = Mock(wraps=system.factors)
+        monkeypatch.setattr(system, "factors", counted)
+        linear = system.linearised(theta)
+        linear.gradient()
+        linear.times(theta)
+        assert counted.call_count == evaluations
+
+
+def test_by_label_and_magnitude_add_up_to_the_loss() -> None:
+    for name in ("two unknowns", "soft"):
+        system, theta = system_of(name)
+        parts = system.by_label(theta)
+        assert set(parts) == {label for batch in system.batches for label in batch.labels}
+        assert 0.5 * sum(parts.values()) == pytest.approx(system.loss(theta), rel=1e-12)
+        assert 0.5 * float(system.magnitude(theta).square().sum()) == pytest.approx(system.loss(theta), rel=1e-12)
+
+
+def scales_of(problem: Problem, mode: str = "hard") -> dict[str, float]:
+    like = torch.zeros((), dtype=torch.float64)
+    box = problem.geometry
+    sets = {tuple(problem.equations): draw((box.interior(),), box.names, "gauss", 400, 0, like)}
+    ansatz = Ansatz(problem, mode)
+    for label in ansatz.soft:
+        sets[(label,)] = draw(box.boundary(problem.conditions[label].where), box.names, "gauss", 20, 0, like)
+    return residual_scales(ansatz, sets)
+
+
+def test_scales_are_the_size_of_the_residual_of_a_zero_network() -> None:
+    assert scales_of(PROBLEMS["linear"])["poisson"] == pytest.approx(0.5**0.5, rel=1e-12)
+    assert scales_of(PROBLEMS["soft"], "soft") == pytest.approx(
+        {"nonlinear": scales_of(PROBLEMS["nonlinear"])["nonlinear"], "walls": 0.5, "flux": 3**-0.5, "mixed": 1.0},
+        rel=1e-12,
+    )
+
+
+def test_a_residual_that_vanishes_up_to_rounding_has_scale_one() -> None:
+    problem = Problem(
+        Box(x=(0, 1), t=(0, 1)),
+        {"heat": lambda u, at: u.d("t") - u.d("xx")},
+        {"start": dirichlet("t-", lambda at: torch.cos(pi * at.x)), "flux": neumann("x", 0.0)},
+    )
+    assert scales_of(problem)["flux"] == 1.0
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_source_that_is_not_finite_is_refused_with_its_place(value: float) -> None:
+    def source(at: Points) -> Tensor:
+        return torch.where((at.x > 0.5) & (at.y < 0), torch.full_like(at.x, value), at.x)
+
+    problem = Problem(SQUARE, {"poisson": lambda u, at: u.d("xx") - source(at)}, WALLS)
+    with pytest.raises(KanpdeError, match=r"'poisson' is not finite at x=0\.\d+, y=-0\.\d+: check the source term"):
+        scales_of(problem)
