@@ -1,0 +1,185 @@
+"""`solve`: interrupted runs end where whole ones do, checkpoints of other runs are refused, solutions evaluate."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from examples import small_kan
+
+import kanpde.run
+import kanpde.training
+from kanpde import Adam, Box, Budget, KanpdeError, LevenbergMarquardt, Problem, Run, Sampling, dirichlet, solve
+from kanpde.reference import exact
+from kanpde.training import Row
+
+SETTINGS: dict[str, Any] = {
+    "model": small_kan(width=(2,), grid=4, degree=(7, 4), start_grid=2),
+    "solver": LevenbergMarquardt(starts=2, start_iterations=5, stage_iterations=25),
+    "sampling": Sampling(least=150),
+    "device": "cpu",
+    "threads": 1,
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick() -> Iterator[None]:
+    """Leave out what these tests are not about, and write every checkpoint that is offered."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kanpde.run, "evaluation_seconds", lambda *_: 1.0)
+        patch.setattr(kanpde.run, "CHECKPOINT_SECONDS", 0.0)
+        patch.setattr(kanpde.training, "HELD_OUT_LEAST", 200)
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(_quick: None) -> Run:
+    return solve("poisson2d_sinsin", **SETTINGS)
+
+
+def test_a_run_says_what_was_found(whole: Run) -> None:
+    assert whole.errors is not None
+    assert whole.errors.rel_l2 < 5e-2
+    assert whole.method.parameters == whole.network.parameters == len(whole.theta)
+    assert whole.method.iterations == len(whole.history)
+    assert whole.method.stopped
+    assert set(whole.method.seconds) == {"setup", "train", "evaluate_1e5"}
+    assert {"stage", "iteration", "seconds", "loss", "held_out", "parameters"} <= set(whole.history[0])
+    assert {row["stage"] for row in whole.history} == {0, 1, 2}
+
+
+@pytest.mark.parametrize(("place", "stage"), [(2, 0), (7, 0), (18, 1), (38, 2)])
+def test_an_interrupted_run_ends_where_a_whole_one_does(whole: Run, place: int, stage: int, tmp_path: Path) -> None:
+    assert whole.history[place - 1]["stage"] == stage
+    assert place < whole.method.iterations
+
+    def interrupt(row: Row) -> None:
+        if row.iteration == place:
+            raise KeyboardInterrupt
+
+    checkpoint = tmp_path / "checkpoint.pt"
+    with pytest.raises(KeyboardInterrupt):
+        solve("poisson2d_sinsin", **SETTINGS, progress=interrupt, checkpoint=checkpoint)
+    assert checkpoint.is_file() == (place > 5)  # the first random start has five iterations
+    rows: list[Row] = []
+    resumed = solve("poisson2d_sinsin", **SETTINGS, progress=rows.append, checkpoint=checkpoint)
+    assert torch.equal(resumed.theta, whole.theta)
+    assert resumed.method.iterations == whole.method.iterations
+    assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
+    assert (rows[0].iteration > 1) == (place > 5)
+    assert len(rows) < whole.method.iterations or place <= 5
+
+
+def test_a_finished_checkpoint_gives_the_run_at_once(whole: Run, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    solve("poisson2d_sinsin", **SETTINGS, checkpoint=checkpoint)
+    rows: list[Row] = []
+    again = solve("poisson2d_sinsin", **SETTINGS, progress=rows.append, checkpoint=checkpoint)
+    assert rows == []
+    assert torch.equal(again.theta, whole.theta)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"problem": "helmholtz2d"}, "belongs to another run: problem is poisson2d_sinsin on"),
+        ({"model": small_kan(width=(3,), grid=4, degree=(7, 4))}, "belongs to another run: model is KAN"),
+        ({"solver": Adam()}, "belongs to another run: solver is Levenberg"),
+        ({"sampling": Sampling(rule="gauss")}, "belongs to another run: sampling is"),
+        ({"conditions": "soft"}, "belongs to another run: conditions is hard, here soft"),
+        ({"seed": 1}, "belongs to another run: seed is 0, here 1"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    checkpoint, short = tmp_path / "checkpoint.pt", Budget(iterations=1)
+    solve("poisson2d_sinsin", **SETTINGS, budget=short, checkpoint=checkpoint)
+    with pytest.raises(KanpdeError, match=message):
+        solve(**{"problem": "poisson2d_sinsin", **SETTINGS, **change}, checkpoint=checkpoint)
+
+
+@pytest.mark.parametrize("keep", [0, 100, -10], ids=["empty", "cut short", "end missing"])
+def test_a_damaged_checkpoint_is_refused(keep: int, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    solve("poisson2d_sinsin", **SETTINGS, budget=Budget(iterations=1), checkpoint=checkpoint)
+    checkpoint.write_bytes(checkpoint.read_bytes()[:keep])
+    with pytest.raises(KanpdeError, match=r"checkpoint\.pt") as caught:
+        solve("poisson2d_sinsin", **SETTINGS, checkpoint=checkpoint)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    torch.save({"weights": torch.zeros(3)}, checkpoint)
+    with pytest.raises(KanpdeError, match="is not a checkpoint"):
+        solve("poisson2d_sinsin", **SETTINGS, checkpoint=checkpoint)
+
+
+def test_solutions_evaluate_what_they_are_given(whole: Run) -> None:
+    value = whole.u(0.3, -0.2)
+    assert isinstance(value, float)
+    assert value == pytest.approx(np.sin(np.pi * 0.3) * np.sin(-np.pi * 0.2), abs=0.05)
+    x = np.linspace(-1, 1, 6).reshape(2, 3)
+    array = whole.u(x, -0.2)
+    assert isinstance(array, np.ndarray)
+    assert array.shape == (2, 3)
+    tensor = whole.u(torch.from_numpy(x), torch.full((2, 3), -0.2))
+    assert isinstance(tensor, torch.Tensor)
+    assert np.allclose(array, tensor.numpy(), atol=1e-7)  # the second was given in float32
+    assert whole.u([0.3, 0.3], [-0.2, -0.2]).tolist() == pytest.approx([value, value], rel=1e-9)
+    many = whole.u(np.full(20_000, 0.3), -0.2)
+    assert np.allclose(many, value, rtol=0, atol=1e-9)
+    assert whole.u(1.0, 0.3) == 0.0
+
+
+def test_wrong_calls_of_a_solution(whole: Run) -> None:
+    with pytest.raises(KanpdeError, match=r"u\(x, y\) takes 2 coordinates, 1 were given"):
+        whole.u(0.3)
+    with pytest.raises(AttributeError, match="no attribute 'v'; the unknowns are u"):
+        whole.v(0.3, 0.1)
+
+
+def test_several_unknowns_are_functions_of_their_own() -> None:
+    problem = Problem(
+        Box(x=(0, 1)),
+        {"first": lambda u, v, at: u.d("x") - v, "second": lambda v, at: v.d("x") - 1.0},
+        {"u": dirichlet("x-", 1.0, "u"), "v": dirichlet("x-", 0.0, "v")},
+        reference=exact(lambda at: 1 + at.x**2 / 2, lambda at: at.x),
+    )
+    run = solve(problem, **SETTINGS)
+    assert run.u(0.5) == pytest.approx(1.125, abs=1e-8)
+    assert run.v(0.5) == pytest.approx(0.5, abs=1e-8)
+    assert run.errors is not None
+    assert run.errors.rel_l2 < 1e-8
+
+
+def test_a_problem_without_a_reference_has_no_errors() -> None:
+    problem = Problem(Box(x=(0, 1)), {"e": lambda u, at: u.d("xx") - 1.0}, {"w": dirichlet("x", 0.0)})
+    run = solve(problem, **{**SETTINGS, "budget": Budget(iterations=3)})
+    assert run.errors is None
+    assert run.u(0.0) == 0.0
+
+
+def test_devices_agree(device: torch.device) -> None:
+    if device.type == "cpu":
+        pytest.skip("there is only a CPU")
+    settings = {**SETTINGS, "solver": LevenbergMarquardt(starts=1, start_iterations=2), "budget": Budget(iterations=2)}
+    here, there = (solve("poisson2d_sinsin", **{**settings, "device": name}) for name in ("cpu", device.type))
+    x = np.linspace(-1, 1, 21)
+    assert np.allclose(here.u(x, 0.3), there.u(x, 0.3), rtol=0, atol=1e-10)
+
+
+def test_wrong_devices_are_refused() -> None:
+    with pytest.raises(KanpdeError, match="unknown device 'gpu'"):
+        solve("poisson2d_sinsin", **{**SETTINGS, "device": "gpu"})
+    if not torch.cuda.is_available():
+        with pytest.raises(KanpdeError, match="cuda"):
+            solve("poisson2d_sinsin", **{**SETTINGS, "device": "cuda"})
+
+
+def test_settings_are_not_shared_between_runs(whole: Run) -> None:
+    other = solve("poisson2d_sinsin", **{**SETTINGS, "seed": 1, "budget": Budget(iterations=5)})
+    assert not torch.equal(other.theta[:5], whole.theta[:5])
+    assert replace(whole).u(0.1, 0.1) == whole.u(0.1, 0.1)

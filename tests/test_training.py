@@ -1,0 +1,188 @@
+"""The loop: random starts, stages, budgets, more points where a stage overfits, and exact checkpoints."""
+
+import copy
+from dataclasses import replace
+from math import isnan
+from typing import Any
+
+import pytest
+import torch
+from examples import small_kan
+from torch import Tensor
+
+import kanpde.training
+from kanpde import KAN, LBFGS, MLP, Adam, Budget, Chain, KanpdeError, LevenbergMarquardt, Problem, Sampling
+from kanpde.library import load_problem
+from kanpde.model import Network
+from kanpde.solver import Solver
+from kanpde.training import Collocation, Position, Row, Trainer
+
+MODEL = small_kan(width=(2,), grid=8, degree=(6, 4), start_grid=4)
+SOLVER = LevenbergMarquardt(starts=2, start_iterations=4, stage_iterations=15)
+SAMPLING = Sampling(least=150, ratio=3.0)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kanpde.training, "HELD_OUT_LEAST", 200)
+
+
+@pytest.fixture
+def problem() -> Problem:
+    return load_problem("poisson2d_sinsin")
+
+
+def trainer(
+    problem: Problem,
+    model: KAN | MLP = MODEL,
+    solver: Solver = SOLVER,
+    sampling: Sampling = SAMPLING,
+    conditions: str = "hard",
+    iterations: int = 1000,
+    seconds: float = 100.0,
+    seed: int = 0,
+    device: torch.device = CPU,
+) -> Trainer:
+    return Trainer(problem, model, solver, sampling, conditions, Budget(iterations, seconds), seed, device)
+
+
+def test_stages_follow_the_starts(problem: Problem, device: torch.device) -> None:
+    rows: list[Row] = []
+    network, theta, position = trainer(problem, device=device).run(progress=rows.append)
+    assert position.phase == "done"
+    assert [row.stage for row in rows] == sorted(row.stage for row in rows)
+    assert {row.stage for row in rows} == {0, 1, 2}
+    assert [row.iteration for row in rows] == list(range(1, position.total + 1))
+    assert sum(row.stage == 0 for row in rows) == 2 * 4
+    assert len({row.parameters for row in rows}) == 2
+    assert rows[-1].parameters == network.parameters == len(theta)
+    assert network.layers[0].bases[0].size == 8 + 6
+    assert {row.stage for row in rows if not isnan(row.held_out)} == {1, 2}
+    assert rows[-1].loss < 1e-1 * rows[0].loss
+    assert theta.device.type == device.type
+    assert position.stopped
+
+
+def test_one_seed_gives_one_result(problem: Problem, device: torch.device) -> None:
+    def run(seed: int) -> tuple[Tensor, list[float]]:
+        _, theta, position = trainer(problem, seed=seed, device=device).run()
+        return theta, [row["loss"] for row in position.history]
+
+    (theta, losses), (again, losses_again), (other, _) = run(0), run(0), run(1)
+    assert torch.equal(theta, again)
+    assert losses == losses_again
+    assert not torch.equal(theta, other)
+
+
+def test_the_best_start_goes_on(problem: Problem) -> None:
+    saved: list[dict[str, Any]] = []
+    solver = replace(SOLVER, starts=4)
+    trainer(problem, solver=solver).run(checkpoint=lambda state: saved.append(copy.deepcopy(state["position"])))
+    starts = [p for p in saved if p["phase"] == "starts"]
+    assert [p["start"] for p in starts] == [1, 2, 3, 4]
+    held_out = [p["best"]["held_out"] for p in starts]
+    assert held_out == sorted(held_out, reverse=True)
+    first = next(p for p in saved if p["phase"] == "stages")
+    assert first["stage"] == 1
+
+
+def test_what_is_returned_has_the_lowest_held_out_loss(problem: Problem) -> None:
+    case = trainer(problem)
+    network, theta, position = case.run()
+    assert position.best is not None
+    loss = case.collocation.held_out(network, position.draws).loss(theta)
+    assert loss == pytest.approx(position.best["held_out"], rel=1e-6)
+
+
+@pytest.mark.parametrize("iterations", [3, 10, 17])
+def test_iterations_are_a_budget(problem: Problem, iterations: int) -> None:
+    _, _, position = trainer(problem, iterations=iterations).run()
+    assert position.total == iterations
+    assert position.stopped == f"budget of {iterations} iterations"
+
+
+def test_seconds_are_a_budget(problem: Problem) -> None:
+    _, theta, position = trainer(problem, seconds=1e-9).run()
+    assert position.stopped == "budget of 1e-09 s"
+    assert position.total == 0
+    assert bool(torch.isfinite(theta).all())
+
+
+def test_a_stage_has_a_limit(problem: Problem) -> None:
+    _, _, position = trainer(problem, solver=replace(SOLVER, stage_iterations=5)).run()
+    assert position.stopped == "iteration limit of the stage (5)"
+    assert position.total == 2 * 4 + 2 * 5
+
+
+@pytest.mark.parametrize("budget", [{"iterations": 0}, {"seconds": 0.0}, {"seconds": float("nan")}])
+def test_a_budget_is_positive(budget: dict[str, Any]) -> None:
+    with pytest.raises(KanpdeError, match=rf"budget.{next(iter(budget))}="):
+        Budget(**budget)
+
+
+def coordinates(collocation: Collocation, network: Network, stage: int, draws: int) -> set[tuple[float, ...]]:
+    theta = torch.zeros(network.parameters, dtype=torch.float64)
+    system = collocation.system(network, theta, stage, draws)
+    return {tuple(point) for batch in system.batches for point in batch.at.array().tolist()}
+
+
+def test_every_stage_and_draw_has_points_of_its_own(problem: Problem) -> None:
+    case = trainer(problem)
+    network = MODEL.network(case.lower, case.upper, 1)
+    sets = [coordinates(case.collocation, network, stage, draws) for stage in (0, 1, 2) for draws in (0, 1)]
+    held_out = case.collocation.held_out(network, 0)
+    sets.append({tuple(point) for batch in held_out.batches for point in batch.at.array().tolist()})
+    assert len(set.union(*sets)) == sum(map(len, sets))
+    assert len(sets[1]) == 2 * len(sets[0])
+
+
+def test_a_stage_that_overfits_draws_more_points(problem: Problem) -> None:
+    draws: list[int] = []
+    small = Sampling(rule="gauss", least=16, ratio=0.2)
+    trainer(problem, sampling=small).run(checkpoint=lambda state: draws.append(state["position"]["draws"]))
+    assert max(draws) >= 1
+    draws.clear()
+    trainer(problem, sampling=Sampling(rule="gauss", points=16)).run(
+        checkpoint=lambda state: draws.append(state["position"]["draws"])
+    )
+    assert max(draws) == 0
+
+
+RESUMED: dict[str, dict[str, Any]] = {
+    "levenberg-marquardt": {},
+    "soft": {"conditions": "soft"},
+    "adaptive": {"sampling": Sampling(points=150, adaptive=0.5, redraw=7)},
+    "l-bfgs": {"solver": LBFGS(stage_iterations=20)},
+    "adam": {"solver": Adam(stage_iterations=20)},
+    "chain": {"solver": Chain((Adam(stage_iterations=8), LBFGS(stage_iterations=14)))},
+    "mlp": {"model": MLP(width=(4,))},
+}
+
+
+@pytest.mark.parametrize("name", RESUMED)
+def test_every_checkpoint_ends_where_the_run_ended(name: str, problem: Problem, device: torch.device) -> None:
+    saved: list[dict[str, Any]] = []
+    _, theta, position = trainer(problem, **RESUMED[name], device=device).run(
+        checkpoint=lambda state: saved.append(copy.deepcopy(state["position"]))
+    )
+    # The first, one in the middle of each stage, and the last.
+    chosen = {0: saved[0], len(saved) - 1: saved[-1]}
+    for stage in (1, 2):
+        inside = [i for i, p in enumerate(saved) if p["stage"] == stage and p["iteration"] > 0]
+        if inside:
+            chosen[inside[len(inside) // 2]] = saved[inside[len(inside) // 2]]
+    assert len(chosen) >= 3
+    for middle in chosen.values():
+        _, resumed, end = trainer(problem, **RESUMED[name], device=device).run(Position(**copy.deepcopy(middle)))
+        assert torch.equal(resumed, theta), (middle["phase"], middle["stage"], middle["iteration"])
+        assert end.total == position.total
+        assert [row["loss"] for row in end.history] == [row["loss"] for row in position.history]
+
+
+def test_rough_splines_and_bad_sources_are_refused_before_training(problem: Problem) -> None:
+    with pytest.raises(KanpdeError, match=r"degree=2 is too low for an equation of order 2"):
+        trainer(problem, model=small_kan(degree=2))
+    bad = replace(problem, equations={"e": lambda u, at: u.d("xx") - torch.log(at.x)})
+    with pytest.raises(KanpdeError, match=r"'e' is not finite at x=-"):
+        trainer(bad)
