@@ -25,6 +25,9 @@ from kanpde.model import Ansatz, Network
 from kanpde.residual import System
 from kanpde.sampling import draw
 
+JACOBIAN_POINTS = 256
+"""Points for the Jacobian by nested autograd, which is too slow for all of them."""
+
 
 def poisson() -> Problem:
     """Return Poisson's equation without conditions, so that networks alone are timed."""
@@ -67,10 +70,8 @@ def cox_de_boor(spline: BSpline, z: Tensor) -> Tensor:
     return b
 
 
-def nested_autograd(network: Network, theta: Tensor, points: Tensor) -> Tensor:
-    """Return the gradient of the same loss by nested autograd through dense splines."""
-    theta = theta.clone().requires_grad_()
-    x = points.clone().requires_grad_()
+def nested_residual(network: Network, theta: Tensor, x: Tensor) -> Tensor:
+    """Return the residual (N,) by nested autograd through dense splines; x (N, 2) requires a gradient."""
     y = x
     for layer, w in zip(network.layers, network.weights(theta), strict=True):
         (spline,) = layer.bases
@@ -78,9 +79,27 @@ def nested_autograd(network: Network, theta: Tensor, points: Tensor) -> Tensor:
         y = cox_de_boor(spline, y).flatten(1) @ w
     (gradient,) = torch.autograd.grad(y.sum(), x, create_graph=True)
     laplacian = sum(torch.autograd.grad(gradient[:, i].sum(), x, create_graph=True)[0][:, i] for i in range(2))
-    residual = -laplacian - torch.sin(pi * x[:, 0]) * torch.sin(pi * x[:, 1])
+    return -laplacian - torch.sin(pi * x[:, 0]) * torch.sin(pi * x[:, 1])
+
+
+def nested_gradient(network: Network, theta: Tensor, points: Tensor) -> Tensor:
+    """Return the gradient of the loss by nested autograd."""
+    theta = theta.clone().requires_grad_()
+    residual = nested_residual(network, theta, points.clone().requires_grad_())
     (result,) = torch.autograd.grad(0.5 * residual.square().mean(), theta)
     return result
+
+
+def nested_jacobian(network: Network, theta: Tensor, points: Tensor) -> Tensor:
+    """Return the Jacobian (N, P) by nested autograd, batched over the points."""
+    theta = theta.clone().requires_grad_()
+    residual = nested_residual(network, theta, points.clone().requires_grad_()) / len(points) ** 0.5
+    seeds = torch.eye(len(points), dtype=theta.dtype)
+    parts = [
+        torch.autograd.grad(residual, theta, part, retain_graph=True, is_grads_batched=True)[0]
+        for part in seeds.split(64)
+    ]
+    return torch.cat(parts)
 
 
 def pair(width: int, grid: int, degree: int) -> tuple[KAN, MLP]:
@@ -96,16 +115,23 @@ def compare(problem: Problem, kan: KAN, mlp: MLP, points: int, label: str) -> di
     box = problem.geometry
     lower, upper = torch.tensor(box.lower, dtype=torch.float64), torch.tensor(box.upper, dtype=torch.float64)
     generator = torch.Generator().manual_seed(0)
-    networks = [m.network(lower, upper, 1) for m in (kan, mlp)]
+    networks = [m.suited(problem).network(lower, upper, 1) for m in (kan, mlp)]
     thetas = [0.1 * torch.randn(n.parameters, generator=generator, dtype=torch.float64) for n in networks]
     systems = [system_of(problem, n, points) for n in networks]
     full = [seconds(lambda s=s, t=t: s.linearised(t).normal_equations()) for s, t in zip(systems, thetas, strict=True)]
     gradient = [seconds(lambda s=s, t=t: s.linearised(t).gradient()) for s, t in zip(systems, thetas, strict=True)]
     inputs = torch.cat([batch.at.array() for batch in systems[0].batches])
-    dense = seconds(lambda: nested_autograd(networks[0], thetas[0], inputs), repeats=5)
+    dense = seconds(lambda: nested_gradient(networks[0], thetas[0], inputs), repeats=5)
+    few = inputs[:JACOBIAN_POINTS]
+    begin = perf_counter()
+    theirs = nested_jacobian(networks[0], thetas[0], few)
+    nested = perf_counter() - begin
+    small = system_of(problem, networks[0], JACOBIAN_POINTS)
+    assert torch.allclose(small.linearised(thetas[0]).dense()[1], theirs, rtol=1e-8, atol=1e-10), "Jacobians differ"
+    dense_jacobian = seconds(lambda: small.linearised(thetas[0]).dense())
     ours = systems[0].linearised(thetas[0]).gradient()[1]
-    theirs = nested_autograd(networks[0], thetas[0], inputs)
-    assert torch.allclose(ours, theirs, rtol=1e-8, atol=1e-10 * float(ours.abs().max())), "the two disagree"
+    theirs = nested_gradient(networks[0], thetas[0], inputs)
+    assert torch.allclose(ours, theirs, rtol=1e-8, atol=1e-10 * float(ours.abs().max())), "gradients differ"
     return {
         "network": label,
         "points": points,
@@ -119,6 +145,8 @@ def compare(problem: Problem, kan: KAN, mlp: MLP, points: int, label: str) -> di
         "gradient KAN / MLP": gradient[0] / gradient[1],
         "nested ms": 1e3 * dense,
         "nested / gradient": dense / gradient[0],
+        f"nested Jacobian ms, N={JACOBIAN_POINTS}": 1e3 * nested,
+        "nested / Jacobian": nested / dense_jacobian,
     }
 
 

@@ -121,9 +121,9 @@ class System:
                 total[label] = total.get(label, 0.0) + value
         return total
 
-    def _output(self, batch: Batch, theta: Tensor) -> tuple[Tensor, list[Tape]]:
+    def _output(self, batch: Batch, theta: Tensor, reverse: bool = False) -> tuple[Tensor, list[Tape]]:
         first = batch.first or self.network.first(batch.indices, batch.at.array())
-        output, tapes = self.network.forward(theta, batch.indices, first)
+        output, tapes = self.network.forward(theta, batch.indices, first, reverse)
         return batch.frame.solution(output), tapes
 
     def _values(self, batch: Batch, u: Tensor) -> Tensor:
@@ -145,7 +145,7 @@ class System:
     def factors(self, theta: Tensor, last_only: bool = False) -> Iterator[tuple[Tensor, list[Factor]]]:
         """Yield for each batch and equation the residual rows (N,) and the layers' factors of their Jacobian."""
         for batch in self.batches:
-            u, tapes = self._output(batch, theta)
+            u, tapes = self._output(batch, theta, reverse=not last_only)
             residuals, slopes = self._slopes(batch, u)
             for r, slope in zip(residuals, slopes, strict=True):
                 adjoint = batch.frame.pull_back(slope)

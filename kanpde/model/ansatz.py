@@ -151,5 +151,5 @@ class Ansatz:
 
     def taylor(self, network: Network, theta: Tensor, at: Points, indices: IndexSet) -> Tensor:
         """Return the solution's Taylor coefficients (C, N, U) at points."""
-        output, _ = network.forward(theta, indices, network.first(indices, at.array()))
+        output, _ = network.forward(theta, indices, network.first(indices, at.array()), reverse=False)
         return self.frame(indices, at).solution(output)

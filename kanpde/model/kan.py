@@ -81,8 +81,8 @@ class KAN:
     def grids(self) -> tuple[int, ...]:
         """The numbers of intervals of the last stage, per layer."""
         assert self.width is not None, UNSUITED
-        assert self.hidden_grid is not None, UNSUITED
         if isinstance(self.grid, int):
+            assert self.hidden_grid is not None, UNSUITED
             return (self.grid, *[self.hidden_grid] * len(self.width))
         return per_layer(self.grid, len(self.width) + 1)
 

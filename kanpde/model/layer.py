@@ -56,20 +56,24 @@ class Layer:
             yield array[..., start:stop].unflatten(-1, (self.inputs, basis.size))
             start = stop
 
-    def forward(self, indices: IndexSet, z: Tensor) -> Tape:
-        """Return the features of inputs z (C, N, I), with what the reverse pass needs."""
+    def forward(self, indices: IndexSet, z: Tensor, reverse: bool = True) -> Tape:
+        """Return the features of inputs z (C, N, I), with what the reverse pass needs unless `reverse` is False."""
         powers = indices.powers(z)
-        out = z.new_zeros(len(indices), z.shape[1], self.features)
+        out = z.new_empty(len(indices), z.shape[1], self.features)
         if self.bias:
+            out[..., -1] = 0.0
             out[0, :, -1] = 1.0
-        derivatives = tuple(basis.taylor(z[0], indices.order + 1) for basis in self.bases)
+        derivatives = tuple(basis.taylor(z[0], indices.order + reverse) for basis in self.bases)
         for b, part in zip(derivatives, self.parts(out), strict=True):
             part[0] = b[0]
-            for m, power in enumerate(powers, start=1):
-                for c, order in enumerate(indices.orders):
-                    if order >= m:
-                        part[c].addcmul_(b[m], power[c, ..., None])
-        return Tape(out, derivatives, powers)
+            for c, order in enumerate(indices.orders):
+                for m in range(1, order + 1):
+                    dz = powers[m - 1][c, ..., None]
+                    if m == 1:
+                        torch.mul(b[m], dz, out=part[c])
+                    else:
+                        part[c].addcmul_(b[m], dz)
+        return Tape(out, derivatives, powers) if reverse else Tape(out, (), [])
 
     def pull_back(self, indices: IndexSet, tape: Tape, weights: Tensor, adjoint: Tensor) -> Tensor:
         """Return the adjoint (C, N, I) of the inputs for the adjoint (C, N, O) of the outputs.

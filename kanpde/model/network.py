@@ -75,16 +75,15 @@ class Network:
 
     def first(self, indices: IndexSet, points: Tensor) -> Tape:
         """Return the first layer's features at points (N, d); no parameter enters them."""
-        tape = self.layers[0].forward(indices, self.embed(indices, points))
-        return Tape(tape.features, (), [])
+        return self.layers[0].forward(indices, self.embed(indices, points), reverse=False)
 
-    def forward(self, theta: Tensor, indices: IndexSet, first: Tape) -> tuple[Tensor, list[Tape]]:
-        """Return the outputs (C, N, O) and every layer's tape."""
+    def forward(self, theta: Tensor, indices: IndexSet, first: Tape, reverse: bool = True) -> tuple[Tensor, list[Tape]]:
+        """Return the outputs (C, N, O) and every layer's tape; `reverse` keeps what `factors` needs."""
         weights = self.weights(theta)
         tapes = [first]
         y = first.features @ weights[0]
         for layer, w in zip(self.layers[1:], weights[1:], strict=True):
-            tapes.append(layer.forward(indices, y))
+            tapes.append(layer.forward(indices, y, reverse))
             y = tapes[-1].features @ w
         return y, tapes
 
@@ -109,7 +108,7 @@ class Network:
     def covering(self, theta: Tensor, points: Tensor) -> tuple[Network, Change]:
         """Return the same function with the inner grids covering the activations at `points` (N, d) and 2 % more."""
         value = IndexSet(tuple(str(i) for i in range(points.shape[1])))
-        _, tapes = self.forward(theta, value, self.first(value, points))
+        _, tapes = self.forward(theta, value, self.first(value, points), reverse=False)
         inputs = [tape.features[0] @ w for tape, w in zip(tapes, self.weights(theta), strict=True)][:-1]
 
         def covered(number: int, basis: BSpline) -> tuple[BSpline, Tensor]:

@@ -116,11 +116,17 @@ class LBFGS(FirstOrder):
         if "optimiser" not in memory:
             return {}
         old = memory["optimiser"]
-        # Steps change like parameters and differences of gradients like gradients: s^T y stays as it was.
-        moved = {
+        # Steps change like parameters and differences of gradients like gradients: s^T y stays as it was, except where
+        # a grid dropped intervals. Pairs without positive curvature then go.
+        moved = (
+            (change.parameters(s), change.gradient(y)) for s, y in zip(old["old_stps"], old["old_dirs"], strict=True)
+        )
+        pairs = [(s, y) for s, y in moved if float(s @ y) > 0]
+        new = {
             "d": change.parameters(old["d"]),
-            "old_stps": [change.parameters(s) for s in old["old_stps"]],
-            "old_dirs": [change.gradient(y) for y in old["old_dirs"]],
+            "old_stps": [s for s, _ in pairs],
+            "old_dirs": [y for _, y in pairs],
+            "ro": [1 / (s @ y) for s, y in pairs],
             "prev_flat_grad": change.gradient(old["prev_flat_grad"]),
         }
-        return {"optimiser": {**old, **moved}}
+        return {"optimiser": {**old, **new}}
