@@ -166,6 +166,26 @@ def test_curvature_pairs_of_l_bfgs_survive_refinement(device: torch.device) -> N
         assert float(moved_s @ moved_y) == pytest.approx(float(s @ y), rel=1e-9)
 
 
+def test_curvature_pairs_stay_positive_where_a_grid_drops_intervals(device: torch.device) -> None:
+    case, solver = Case(nonlinear, device), LBFGS(memory=20)
+    model = small_kan(width=(2,), grid=(4, 12), degree=(6, 4), start_grid=20)
+    case.network = model.network(case.network.lower, case.network.upper, 1)
+    case.theta = 0.1 * random(case.network.parameters, like=case.theta)
+    system = case.system()
+    state = iterate(solver, system, solver.init(system, case.theta), 20)[-1]
+    network, change = case.network.covering(state.theta, system.batches[0].at.array())
+    assert network.parameters < case.network.parameters
+    memory = solver.transfer(solver.kept(state), change)
+    new = memory["optimiser"]
+    assert len(new["old_stps"]) == len(new["old_dirs"]) == len(new["ro"]) <= 20
+    for s, y, ro in zip(new["old_stps"], new["old_dirs"], new["ro"], strict=True):
+        assert float(s @ y) > 0
+        assert float(ro * (s @ y)) == pytest.approx(1)
+    covered, theta = case.system(network), change.parameters(state.theta)
+    assert covered.loss(theta) == pytest.approx(state.loss, rel=1e-8)
+    assert iterate(solver, covered, solver.init(covered, theta, memory), 3)[-1].loss < state.loss
+
+
 @pytest.mark.parametrize(("steps", "mode"), [(4, "hard"), (4, "soft"), (12, "soft")])
 @pytest.mark.parametrize("name", SOLVERS)
 def test_a_restored_state_goes_on_bit_by_bit(name: str, steps: int, mode: str, device: torch.device) -> None:
