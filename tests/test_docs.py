@@ -1,0 +1,151 @@
+"""What the documentation shows must run, and what it says of settings must be the code's."""
+
+import re
+import shlex
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kanpde import KAN, LBFGS, MLP, Adam, Budget, LevenbergMarquardt, Sampling, library, run, solve
+from kanpde.cli import main
+from kanpde.compare import Job
+from kanpde.model.kan import AFFINE, NONLINEAR
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/your-own-pde.md")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SECTIONS: dict[str, type] = {
+    "The run": Job,
+    "`model=kan`": KAN,
+    "`model=mlp`": MLP,
+    "`solver=levenberg_marquardt`": LevenbergMarquardt,
+    "`solver=lbfgs`": LBFGS,
+    "`solver=adam`": Adam,
+    "`sampling`": Sampling,
+    "`budget`": Budget,
+}
+
+
+def text_of(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Return the fenced blocks of a page in a language."""
+    return [body for name, body in FENCE.findall(text_of(page)) if name == language]
+
+
+def problem_files(page: str) -> list[tuple[str, str]]:
+    """Return name and content of the problem files of a page; `NAME.py` in the paragraph before names a file."""
+    files = []
+    for match in FENCE.finditer(text_of(page)):
+        if match[1] == "python" and re.search(r"^def problem\(", match[2], re.MULTILINE):
+            named = re.findall(r"`(?:[\w./]*/)?(\w+)\.py`", text_of(page)[: match.start()].rstrip().split("\n\n")[-1])
+            files.append((named[-1] if named else "mine", match[2]))
+    return files
+
+
+def commands(page: str) -> list[str]:
+    """Return the shell lines of a page that solve or check a problem."""
+    lines = "\n".join(blocks(page, "sh")).splitlines()
+    return [line for line in lines if line.startswith("python -m kanpde")]
+
+
+FILES = [(page, name, content) for page in PAGES for name, content in problem_files(page)]
+
+
+@pytest.fixture
+def with_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in a folder that holds the problem files of the guide, and skip what only measures times."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run, "evaluation_seconds", lambda *_: 0.0)
+    for name, content in problem_files("docs/your-own-pde.md"):
+        Path(f"{name}.py").write_text(content, encoding="utf-8")
+    return tmp_path
+
+
+def test_the_pages_have_problem_files_and_commands() -> None:
+    assert [name for page, name, _ in FILES if page == "docs/your-own-pde.md"] == ["cooling", "fisher", "plate"]
+    assert [page for page, *_ in FILES].count("CONTRIBUTING.md") == 1
+    assert len(commands("docs/your-own-pde.md")) >= 8
+    assert len(commands("docs/configuration.md")) >= 4
+
+
+@pytest.mark.parametrize(("page", "name", "content"), FILES, ids=[f"{page}:{name}" for page, name, _ in FILES])
+def test_problem_files_run(page: str, name: str, content: str, with_files: Path) -> None:
+    Path(f"{name}.py").write_text(content, encoding="utf-8")
+    solved = solve(
+        library.load_problem(f"{name}.py"),
+        KAN(grid=4),
+        LevenbergMarquardt(starts=1, start_iterations=1),
+        budget=Budget(iterations=3),
+        threads=1,
+    )
+    assert solved.problem.description.endswith(".")
+    assert solved.history[-1]["loss"] < solved.history[0]["loss"]
+    assert (solved.errors is None) == (solved.problem.reference is None)
+
+
+@pytest.mark.parametrize("page", ["docs/your-own-pde.md", "docs/configuration.md"])
+def test_commands_are_composed_and_their_problems_pass_the_check(
+    page: str, with_files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in commands(page):
+        arguments = shlex.split(command)[3:]
+        assert main(["check", *[a for a in arguments if a != "check"]]) == 0, command
+    assert capsys.readouterr().out.count("equation or condition") == len(commands(page))
+
+
+def test_python_of_the_guide_runs(with_files: Path) -> None:
+    scripts = [body for body in blocks("docs/your-own-pde.md", "python") if "def problem(" not in body]
+    assert scripts
+    for script in scripts:
+        short, count = re.subn(r"iterations=\d+", "iterations=3", script.replace("grid=10", "grid=4"))
+        assert count == 1
+        exec(compile(short, "your-own-pde.md", "exec"), {})
+    assert Path("cooling.png").is_file()
+
+
+def test_output_of_check_in_the_guide_is_what_it_prints(with_files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "problem=./cooling.py"]) == 0
+    (shown,) = blocks("docs/your-own-pde.md", "text")
+
+    def without_rounding(text: str) -> list[str]:
+        return re.sub(r"\d\.\de[-+]\d+", "#", text).split()
+
+    assert without_rounding(capsys.readouterr().out) == without_rounding(shown)
+
+
+def section(title: str) -> str:
+    """Return a section of the page on configuration."""
+    parts = re.split(r"^## (.*)$", text_of("docs/configuration.md"), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))[title]
+
+
+def spelled(value: Any) -> str:
+    """Return a value as the command line takes it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return "[" + ",".join(map(str, value)) + "]" if isinstance(value, tuple) else str(value)
+
+
+@pytest.mark.parametrize(("title", "settings"), SECTIONS.items(), ids=[c.__name__ for c in SECTIONS.values()])
+def test_every_setting_is_listed_with_its_default(title: str, settings: type) -> None:
+    assert is_dataclass(settings)
+    listed = re.findall(r"^\| `(\w+)` \| `(.+?)` \| \S", section(title).split("**`null`")[0], flags=re.MULTILINE)
+    assert listed == [(field.name, spelled(field.default)) for field in fields(settings)]
+
+
+def test_what_null_means_is_what_is_chosen() -> None:
+    listed = re.findall(r"^\| `(\w+)` \| `(.+?)` \| `(.+?)` \|$", section("`model=kan`"), flags=re.MULTILINE)
+    assert listed == [(name, spelled(AFFINE[name]), spelled(NONLINEAR[name])) for name in AFFINE]
+    assert set(AFFINE) == {field.name for field in fields(KAN) if field.default is None}
+
+
+def test_links_lead_somewhere() -> None:
+    pages = ["README.md", "CONTRIBUTING.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").glob("*.md")))]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text_of(page))]
+    assert links
+    assert [link for link in links if not (ROOT / link[0]).parent.joinpath(link[1]).exists()] == []
