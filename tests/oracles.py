@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kanpde.basis import Activation, Basis, BSpline
-from kanpde.field import Field, Points
+from kanpde.field import Field
 from kanpde.model import Network
 from kanpde.multiindex import IndexSet, MultiIndex
 
@@ -108,8 +108,3 @@ def close(found: Tensor, wanted: Tensor, relative: float) -> bool:
     """Return whether two arrays agree in units of the largest entry."""
     assert found.shape == wanted.shape
     return float((found - wanted).abs().max()) <= relative * max(float(wanted.abs().max()), 1e-300)
-
-
-def at_points(names: tuple[str, ...], array: Tensor) -> Points:
-    """Return points by name."""
-    return Points.of(names, array)
