@@ -1,5 +1,9 @@
 """A physics-informed PDE solver built on Kolmogorov-Arnold networks."""
 
+# isort: off
+from kanpde.threads import available_threads  # before PyTorch is loaded
+
+# isort: on
 from kanpde.errors import KanpdeError
 from kanpde.field import Field, Points
 from kanpde.geometry import Box
@@ -30,6 +34,7 @@ __all__ = [
     "Run",
     "Sampling",
     "__version__",
+    "available_threads",
     "dirichlet",
     "initial",
     "initial_velocity",

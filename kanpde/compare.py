@@ -22,9 +22,10 @@ from kanpde.plot import plot_convergence, plot_solution
 from kanpde.problem import Problem
 from kanpde.record import RunDirectory, results, sample_solution
 from kanpde.reference.fem import ladder, solve_fem
-from kanpde.run import Run, available_threads, choose_device, solve
+from kanpde.run import Run, choose_device, solve
 from kanpde.sampling import Sampling
 from kanpde.solver import LBFGS, Adam, Chain, Solver
+from kanpde.threads import available_threads
 from kanpde.training import Budget
 from kanpde.version import __version__
 

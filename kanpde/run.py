@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from kanpde.problem import Problem
 from kanpde.record import load_checkpoint, sample_solution, save_checkpoint
 from kanpde.sampling import Sampling
 from kanpde.solver import LevenbergMarquardt, Solver
+from kanpde.threads import available_threads
 from kanpde.training import Budget, Position, Progress, Trainer
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -94,11 +94,6 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not there:
         raise KanpdeError("device=cuda: no CUDA device is there: use device=cpu or device=auto.")
     return torch.device("cuda" if there and name != "cpu" else "cpu")
-
-
-def available_threads() -> int:
-    """Return the number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def solve(
