@@ -59,7 +59,8 @@ def load_problem(name: str | PathLike[str], **arguments: Any) -> Problem:
     problem = _guarded(path, lambda: settings.call(function, f"problem '{path.stem}'", arguments))
     if not isinstance(problem, Problem):
         raise KanpdeError(f"{path}: problem() returned {type(problem).__name__}: return a kanpde.Problem.")
-    return replace(problem, name=path.stem, description=_first_line(module))
+    used = {**settings.defaults(function, f"problem '{path.stem}'"), **arguments}
+    return replace(problem, name=path.stem, description=_first_line(module), arguments=used)
 
 
 def problem_arguments(name: str | PathLike[str]) -> dict[str, Any]:

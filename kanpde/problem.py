@@ -146,6 +146,7 @@ class Problem:
 
     `equations` maps a name to a function of the unknowns and `at`, named by its arguments:
     `def momentum(u, at): return u.d("t") + u * u.d("x") - nu * u.d("xx")`. It returns the residual (N,).
+    `name`, `description` and `arguments` are filled in from the file that a problem was loaded from.
     Raises KanpdeError for an equation without unknowns and for a condition on an unknown that no equation has.
     """
 
@@ -155,6 +156,7 @@ class Problem:
     reference: Reference | None = None
     name: str = "problem"
     description: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.equations:
@@ -181,7 +183,7 @@ class Problem:
             )
         name = condition.unknown or self.unknowns[0]
         if name not in self.unknowns:
-            raise unknown_name(f"unknown in condition '{label}',", name, self.unknowns)
+            raise unknown_name(f"field in condition '{label}':", name, self.unknowns)
         return self.unknowns.index(name)
 
     def residual_function(self, label: str) -> Equation:

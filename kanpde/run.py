@@ -141,7 +141,7 @@ def fingerprint(
 ) -> dict[str, str]:
     """Return what a checkpoint must agree in; budgets may differ, so a run can be prolonged."""
     return {
-        "problem": f"{problem.name} on {problem.geometry}",
+        "problem": f"{problem.name} {dict(problem.arguments)} on {problem.geometry}",
         "model": repr(model),
         "solver": repr(solver),
         "sampling": repr(sampling),
@@ -173,11 +173,11 @@ class Saver:
 
     def __init__(self, path: Path, identity: dict[str, str]) -> None:
         self.path, self.identity = path, identity
-        self._last, self._place = monotonic(), ("", 0, 0)
+        self._last, self._place = monotonic(), ("", 0, 0, "")
 
     def __call__(self, state: dict[str, Any]) -> None:
         position = state["position"]
-        place = (position["phase"], position["stage"], position["start"])
+        place = (position["phase"], position["stage"], position["start"], position["stopped"])
         if place != self._place or monotonic() - self._last >= CHECKPOINT_SECONDS:
             save_checkpoint(self.path, {"identity": self.identity, **state})
             self._last, self._place = monotonic(), place

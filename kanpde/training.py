@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from math import inf, isfinite
+from math import inf, isfinite, nan
 from time import perf_counter
 from typing import Any
 
@@ -198,7 +198,7 @@ class Trainer:
                     break
                 state = self._step(system, state)
                 p.iteration += 1
-                self._note(0, state, float("nan"))
+                self._note(0, state, nan)
             self._offer(network, state.theta, held_out.loss(state.theta))
             p.start += 1
             p.iteration = 0
@@ -207,8 +207,10 @@ class Trainer:
         p.phase, p.theta, p.grids = "stages", p.best["theta"], p.best["grids"]
 
     def _stages(self) -> None:
+        """Train stage after stage; a spent budget leaves the position in its stage, so that a larger one goes on."""
         p = self.position
-        while p.phase == "stages":
+        p.stopped = ""
+        while p.phase == "stages" and not p.stopped:
             network = self._network(p.grids)
             assert p.theta is not None
             theta = p.theta.to(self.like)
@@ -224,10 +226,13 @@ class Trainer:
             state, stopped = self._iterate(network, system, held_out, state)
             loss = held_out.loss(state.theta)
             self._offer(network, state.theta, loss)
-            p.theta, p.memory, p.iteration = state.theta, self.solver.kept(state), 0
-            if self._spent() or stopped == "interrupted":
-                p.phase, p.stopped = "done", stopped
-            elif loss > OVERFIT * state.loss and p.draws < MAX_DRAWS and self.collocation.sampling.points is None:
+            p.theta = state.theta
+            if self._spent():
+                p.memory, p.stopped = self.solver.saved(state), stopped
+                self._save()
+                return
+            p.memory, p.iteration = self.solver.kept(state), 0
+            if loss > OVERFIT * state.loss and p.draws < MAX_DRAWS and self.collocation.sampling.points is None:
                 p.draws += 1
             elif p.stage < len(self.stages):
                 self._refine(network)
@@ -252,8 +257,10 @@ class Trainer:
             state = self._step(system, state)
             p.iteration += 1
             due = self._due() or bool(state.stopped)
-            self._note(p.stage, state, held_out.loss(state.theta) if due else float("nan"))
+            loss = held_out.loss(state.theta) if due else nan
+            self._note(p.stage, state, loss)
             if due:
+                self._offer(network, state.theta, loss)
                 p.theta, p.memory = state.theta, self.solver.saved(state)
                 self._save()
         return state, state.stopped

@@ -89,7 +89,7 @@ def test_a_normal_derivative_needs_a_boundary() -> None:
     [
         ({"equations": {}}, "problem 'problem' has no equations"),
         ({"conditions": {"w": dirichlet("z-", unknown="u")}}, "unknown boundary 'z-'"),
-        ({"conditions": {"w": dirichlet("x", unknown="w")}}, "unknown unknown in condition 'w', 'w'"),
+        ({"conditions": {"w": dirichlet("x", unknown="w")}}, "unknown field in condition 'w': 'w'"),
         ({"conditions": {"w": dirichlet("x")}}, "does not say which unknown it is about: give unknown= one of u, v"),
         ({"equations": {"e": lambda u: u}, "conditions": {"w": dirichlet("x")}}, r"'e' has the arguments \(u\)"),
     ],

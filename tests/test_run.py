@@ -13,6 +13,7 @@ from examples import small_kan
 import kanpde.run
 import kanpde.training
 from kanpde import Adam, Box, Budget, KanpdeError, LevenbergMarquardt, Problem, Run, Sampling, dirichlet, solve
+from kanpde.library import load_problem
 from kanpde.reference import exact
 from kanpde.training import Row
 
@@ -82,10 +83,28 @@ def test_a_finished_checkpoint_gives_the_run_at_once(whole: Run, tmp_path: Path)
     assert torch.equal(again.theta, whole.theta)
 
 
+def test_a_larger_budget_prolongs_a_run(whole: Run, tmp_path: Path) -> None:
+    checkpoint, short = tmp_path / "checkpoint.pt", Budget(iterations=20)
+    first = solve("poisson2d_sinsin", **SETTINGS, budget=short, checkpoint=checkpoint)
+    assert first.method.stopped == "budget of 20 iterations"
+    prolonged = solve("poisson2d_sinsin", **SETTINGS, checkpoint=checkpoint)
+    assert torch.equal(prolonged.theta, whole.theta)
+    assert prolonged.method.iterations == whole.method.iterations > 20
+
+
+def test_a_problem_with_other_arguments_is_another_one() -> None:
+    model, solver = SETTINGS["model"], SETTINGS["solver"]
+    one, other = (
+        kanpde.run.fingerprint(load_problem("burgers1d", nu=nu), model, solver, Sampling(), "hard", 0)
+        for nu in (0.02, 0.5)
+    )
+    assert one["problem"] != other["problem"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"problem": "helmholtz2d"}, "belongs to another run: problem is poisson2d_sinsin on"),
+        ({"problem": "helmholtz2d"}, "belongs to another run: problem is poisson2d_sinsin {} on"),
         ({"model": small_kan(width=(3,), grid=4, degree=(7, 4))}, "belongs to another run: model is KAN"),
         ({"solver": Adam()}, "belongs to another run: solver is Levenberg"),
         ({"sampling": Sampling(rule="gauss")}, "belongs to another run: sampling is"),
