@@ -1,7 +1,7 @@
 """A physics-informed PDE solver built on Kolmogorov-Arnold networks."""
 
 # isort: off
-from kanpde.threads import available_threads  # before PyTorch is loaded
+from kanpde.threads import default_threads  # before PyTorch is loaded
 
 # isort: on
 from kanpde.errors import KanpdeError
@@ -34,7 +34,7 @@ __all__ = [
     "Run",
     "Sampling",
     "__version__",
-    "available_threads",
+    "default_threads",
     "dirichlet",
     "initial",
     "initial_velocity",

@@ -25,7 +25,7 @@ from kanpde.reference.fem import ladder, solve_fem
 from kanpde.run import Run, choose_device, solve
 from kanpde.sampling import Sampling
 from kanpde.solver import LBFGS, Adam, Chain, Solver
-from kanpde.threads import available_threads
+from kanpde.threads import default_threads
 from kanpde.training import Budget
 from kanpde.version import __version__
 
@@ -206,7 +206,7 @@ def introduction(
     for row in rows:
         yield f"  {row.label}: {row.kind}, " + ("imposed exactly" if row.hard else f"{row.points} points")
     yield f"{model.suited(problem)}, {final_network(problem, model).parameters} parameters"
-    threads = job.threads or available_threads()
+    threads = job.threads or default_threads(final_network(problem, model).parameters)
     yield f"device {device}, float64, {threads} thread{'s' if threads > 1 else ''}, seed {job.seed}"
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "scipy", "scikit-fem"))
     yield f"kanpde {__version__}, Python {platform.python_version()}, {packages}"

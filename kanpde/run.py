@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kanpde.check import final_network
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.field import Points
 from kanpde.library import load_problem
@@ -23,7 +24,7 @@ from kanpde.problem import Problem
 from kanpde.record import load_checkpoint, sample_solution, save_checkpoint
 from kanpde.sampling import Sampling
 from kanpde.solver import LevenbergMarquardt, Solver
-from kanpde.threads import available_threads
+from kanpde.threads import default_threads
 from kanpde.training import Budget, Position, Progress, Trainer
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -112,15 +113,18 @@ def solve(
 ) -> Run:
     """Train `model` on `problem` (or the name or path of one) and return the run with its errors.
 
-    threads: of PyTorch on the CPU; None takes every core this process may use. checkpoint: a file that is written
-    while training goes on; if it is there already, training goes on from it and ends as if never interrupted.
+    threads: of PyTorch on the CPU; None takes one for small networks and every core for large ones. checkpoint: a file
+    that is written while training goes on; if it is there already, training goes on from it and ends as if never
+    interrupted.
     Raises KanpdeError for bad input and for a checkpoint that is damaged or of another run.
     """
     problem = load_problem(problem) if isinstance(problem, str) else problem
     model, solver = (model or KAN()).suited(problem), solver or LevenbergMarquardt()
     sampling, budget = sampling or Sampling(), budget or Budget()
-    torch.set_num_threads(threads or available_threads())
     begin = perf_counter()
+    if threads is not None and threads < 1:
+        raise KanpdeError(f"threads={threads}: give at least 1, or None to let the size of the network decide.")
+    torch.set_num_threads(threads or default_threads(final_network(problem, model).parameters))
     trainer = Trainer(problem, model, solver, sampling, conditions, budget, seed, choose_device(device))
     setup = perf_counter() - begin
     identity = fingerprint(problem, model, solver, sampling, conditions, seed)

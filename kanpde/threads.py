@@ -11,7 +11,12 @@ import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+SMALL = 1000
+"""Parameters up to which one thread is as fast as many: the matrices of a step are then smaller than its barriers."""
 
-def available_threads() -> int:
-    """Return the number of processor cores that this process may use."""
+
+def default_threads(parameters: int) -> int:
+    """Return the number of threads for a network of so many parameters: one, or every core the process may use."""
+    if parameters <= SMALL:
+        return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
