@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 import torch
@@ -35,7 +35,8 @@ class LevenbergMarquardt(Solver):
     acceleration: largest acceptable ratio 2 |a| / |p| of acceleration and step; 0 leaves acceleration out.
     starts, start_iterations: multi-start; the lowest held-out residual goes on.
     stage_iterations: limit per stage. patience, progress: a stage ends when `patience` iterations lower the loss by
-        less than the factor `progress`.
+        less than the factor `progress`. tolerance: a stage also ends when the residual, in units of its size where the
+        network is zero, falls below this.
     """
 
     damping: float = 1e-2
@@ -49,11 +50,12 @@ class LevenbergMarquardt(Solver):
     stage_iterations: int = 300
     patience: int = 20
     progress: float = 0.7
+    tolerance: float = 1e-11
 
     name = "levenberg-marquardt"
 
     def __post_init__(self) -> None:
-        for name in ("damping", "least_damping", "ridge"):
+        for name in ("damping", "least_damping", "ridge", "tolerance"):
             if not getattr(self, name) > 0:
                 raise KanpdeError(f"solver.{name}={getattr(self, name)}: give a positive number.")
         for name in ("starts", "stage_iterations", "patience"):
@@ -61,7 +63,7 @@ class LevenbergMarquardt(Solver):
                 raise KanpdeError(f"solver.{name}={getattr(self, name)}: give at least 1.")
 
     def init(self, system: System, theta: Tensor, memory: dict[str, Any] | None = None) -> State:
-        theta = self._projected(system, theta)
+        theta, _ = self._projected(system, theta)
         memory = {"damping": self.damping, **(memory or {}), "growth": 2.0}
         return self._linearised(system, theta, memory)
 
@@ -72,8 +74,7 @@ class LevenbergMarquardt(Solver):
         if step is not None:
             predicted = -0.5 * float(step @ (m["gradient"] - m["damping"] * m["metric"] * step))
             step = self._accelerated(system, state, step, damping)
-            trial = self._projected(system, state.theta + step)
-            loss = system.loss(trial)
+            trial, loss = self._projected(system, state.theta + step)
             if isfinite(loss) and loss < state.loss:
                 gain = (state.loss - loss) / max(predicted, 1e-300)
                 damping = max(m["damping"] * max(1 / 3, 1 - (2 * min(gain, 2.0) - 1) ** 3), self.least_damping)
@@ -133,8 +134,8 @@ class LevenbergMarquardt(Solver):
 
     def _stall(self, loss: float, memory: dict[str, Any]) -> str:
         history = memory["history"]
-        if loss < 1e-31:
-            return "converged: residual at rounding"
+        if 2 * loss < self.tolerance**2:
+            return f"converged: relative residual below {self.tolerance:g}"
         if len(history) == self.patience and loss > self.progress * history[0]:
             return f"stalled: loss fell by less than {1 - self.progress:.0%} in {self.patience} iterations"
         return ""
@@ -142,22 +143,27 @@ class LevenbergMarquardt(Solver):
     def _projects(self, system: System) -> bool:
         return system.ansatz.problem.affine if self.projection is None else self.projection
 
-    def _projected(self, system: System, theta: Tensor) -> Tensor:
-        """Return theta with its last layer solved for by least squares; a step that does not help is not taken."""
+    def _projected(self, system: System, theta: Tensor) -> tuple[Tensor, float]:
+        """Return theta with its last layer solved for by least squares, and its loss.
+
+        A step that does not help is not taken. Where the equations are affine the loss needs no new evaluation.
+        """
         if not self._projects(system):
-            return theta
-        affine = system.ansatz.problem.affine
+            return theta, system.loss(theta)
         last = system.network.places[-1]
-        best, best_loss = theta, float("inf")
-        for _ in range(1 if affine else self.projection_steps):
+        best, best_loss = theta, inf
+        for _ in range(self.projection_steps):
             r, j = system.linear_part(theta)
             loss = 0.5 * float(r.square().sum())
             if not loss < best_loss:
-                break
+                return best, best_loss
             best, best_loss = theta, loss
             step = solve_least_squares(j, -r, self.ridge)
             if step is None:
-                break
+                return best, best_loss
             theta = theta.clone()
             theta[last] += step
-        return theta if affine or system.loss(theta) < best_loss else best
+            if system.ansatz.problem.affine:
+                return theta, 0.5 * float((r + j @ step).square().sum())
+        loss = system.loss(theta)
+        return (theta, loss) if loss < best_loss else (best, best_loss)
