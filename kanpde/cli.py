@@ -112,17 +112,22 @@ def resume(text: str) -> None:
 def build(group: str, node: dict[str, Any]) -> Any:
     """Return the object that a node of the configuration describes.
 
+    Only the classes of the group are built, whatever a configuration file says: data never choose what is called.
     Raises KanpdeError for an unknown `_target_`, an unknown argument or a value of a wrong type.
     """
     arguments = dict(node)
-    target = str(arguments.pop("_target_", ""))
-    try:
-        function = hydra.utils.get_object(target)
-    except (ImportError, ValueError) as error:
-        raise KanpdeError(f"{group}._target_='{target}' cannot be imported: {one_line(error)}") from error
-    if function is library.load_problem:
-        return function(**arguments)
-    return settings.call(function, f"{group} {function.__name__}", arguments)
+    name = str(arguments.pop("_target_", ""))
+    if group == "problem":
+        return library.load_problem(**arguments)
+    known = {target(function): function for function in GROUPS[group].values()}
+    if name not in known:
+        raise unknown_name(f"{group}._target_", name, known)
+    return settings.call(known[name], f"{group} {known[name].__name__}", arguments)
+
+
+def target(function: type) -> str:
+    """Return the name by which a configuration refers to a class."""
+    return f"kanpde.{function.__name__}"
 
 
 def with_hydra(arguments: list[str], task: Task) -> int:
@@ -153,7 +158,7 @@ def register(arguments: list[str]) -> list[str]:
     store.store(name="job", node=settings.defaults(Job, "the run"))
     for group, choices in GROUPS.items():
         for name, function in choices.items():
-            node = {"_target_": f"kanpde.{function.__name__}", **settings.defaults(function, name)}
+            node = {"_target_": target(function), **settings.defaults(function, name)}
             store.store(group=group, name=name, node=node)
 
     def register_problem(name: str) -> str:

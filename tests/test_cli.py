@@ -325,6 +325,14 @@ def test_a_directory_that_cannot_be_resumed(finished: Path, what: str, capsys: p
     assert errors.count("\n") == 1
 
 
+def test_a_configuration_file_cannot_choose_what_is_called(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = finished / "config.yaml"
+    config.write_text(config.read_text().replace("kanpde.KAN", "os.system"))
+    capsys.readouterr()
+    assert main(["resume=run"]) == 2
+    assert "unknown model._target_ 'os.system'" in capsys.readouterr().err
+
+
 def test_hydra_stays_usable_by_others() -> None:
     before = os.environ.get("HYDRA_FULL_ERROR"), list(sys.argv)
     main(["--cfg", "job"])
