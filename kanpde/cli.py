@@ -169,13 +169,20 @@ def register(arguments: list[str]) -> list[str]:
 
     for name in library.problem_files():
         register_problem(name)
+
+    def registered(name: str) -> str:
+        return quoted(register_problem(name)) if name.endswith(".py") else name
+
     return [
-        "problem=" + ",".join(register_problem(name) if name.endswith(".py") else name for name in value.split(","))
-        if key == "problem" and ".py" in value
-        else argument
+        "problem=" + ",".join(map(registered, value.split(","))) if key == "problem" and ".py" in value else argument
         for argument in arguments
         for key, _, value in [argument.partition("=")]
     ]
+
+
+def quoted(name: str) -> str:
+    """Return a name as a string for Hydra's grammar, also one like "nan" or "null"."""
+    return f"'{name}'"
 
 
 @contextmanager
