@@ -1,7 +1,10 @@
 """What the documentation shows must run, and what it says of settings must be the code's."""
 
+import json
 import re
 import shlex
+import sys
+import types
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -149,3 +152,26 @@ def test_links_lead_somewhere() -> None:
     links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text_of(page))]
     assert links
     assert [link for link in links if not (ROOT / link[0]).parent.joinpath(link[1]).exists()] == []
+
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_there_are_notebooks() -> None:
+    assert NOTEBOOKS
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_run_and_hold_their_output(path: Path, with_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    display = types.ModuleType("IPython.display")
+    display.Image = Path  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    cells = [c for c in json.loads(path.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
+    names: dict[str, object] = {}
+    for cell in cells:
+        source = re.sub(r"iterations=\d+", "iterations=3", "".join(cell["source"]).replace("grid=10", "grid=4"))
+        exec(compile(source, path.name, "exec"), names)
+    assert any(cell["outputs"] for cell in cells)
+    assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+    assert all(output["output_type"] != "error" for cell in cells for output in cell["outputs"])
