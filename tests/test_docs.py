@@ -3,8 +3,6 @@
 import json
 import re
 import shlex
-import sys
-import types
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -162,15 +160,12 @@ def test_there_are_notebooks() -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_run_and_hold_their_output(path: Path, with_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    display = types.ModuleType("IPython.display")
-    display.Image = Path  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
-    monkeypatch.setitem(sys.modules, "IPython.display", display)
+def test_notebooks_run_and_hold_their_output(path: Path, with_files: Path) -> None:
     cells = [c for c in json.loads(path.read_text(encoding="utf-8"))["cells"] if c["cell_type"] == "code"]
-    names: dict[str, object] = {}
+    names: dict[str, object] = {"Image": Path}  # Jupyter is no dependency
     for cell in cells:
-        source = re.sub(r"iterations=\d+", "iterations=3", "".join(cell["source"]).replace("grid=10", "grid=4"))
+        source = "".join(cell["source"]).replace("from IPython.display import Image\n", "").replace("grid=10", "grid=4")
+        source = re.sub(r"iterations=\d+", "iterations=3", source)
         exec(compile(source, path.name, "exec"), names)
     assert any(cell["outputs"] for cell in cells)
     assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
