@@ -6,7 +6,9 @@ error report (the idea of scikit-fem's `DiscreteField`).
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -61,19 +63,32 @@ class Points:
         return Points(self.names, {**self._coordinates, **coordinates}, self._normal)
 
 
+def called(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a user's function; whatever it raises becomes one line that says which function and where."""
+    try:
+        return function(*arguments)
+    except KanpdeError:
+        raise
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(last.filename).name}, line {last.lineno}"
+        raise KanpdeError(f"{name} failed at {where}: {type(error).__name__}: {error}") from error
+
+
 def evaluate(function: Callable[[Points], Any] | float, at: Points) -> Tensor:
     """Return a user's function of the points, or a constant, as a tensor (N,).
 
     Raises KanpdeError if the function returns another shape.
     """
     like = getattr(at, at.names[0])
-    value = function(at) if callable(function) else function
+    name = getattr(function, "__name__", "a function")
+    value = called(name, function, at) if callable(function) else function
     value = torch.as_tensor(value, dtype=like.dtype, device=like.device)
     if value.dim() == 0:
         return value.expand(like.shape)
     if value.shape != like.shape:
         raise KanpdeError(
-            f"{getattr(function, '__name__', 'a function')} returned shape {tuple(value.shape)} at {len(like)} points:"
+            f"{name} returned shape {tuple(value.shape)} at {len(like)} points:"
             f" return one value per point, shape ({len(like)},)."
         )
     return value
@@ -187,7 +202,7 @@ def derivatives_asked(
 
         return Field(name, at.names, lookup)
 
-    result = value_of(function(*(probe(name) for name in unknowns), at))
+    result = value_of(called(label, function, *(probe(name) for name in unknowns), at))
     if not isinstance(result, Tensor) or result.shape != like.shape:
         shape = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
         raise KanpdeError(
