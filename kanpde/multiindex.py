@@ -13,6 +13,7 @@ from functools import cached_property
 from itertools import product
 from math import factorial, prod
 
+import torch
 from torch import Tensor
 
 from kanpde.errors import KanpdeError
@@ -85,6 +86,14 @@ class IndexSet:
             if (total := tuple(m + n for m, n in zip(first, second, strict=True))) in self.position
         )
 
+    @cached_property
+    def splits(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """For every channel c all (a, b) of channel positions with a + b = c."""
+        found: list[list[tuple[int, int]]] = [[] for _ in self.indices]
+        for a, b, c in self.sums:
+            found[c].append((a, b))
+        return tuple(map(tuple, found))
+
     def unit(self, axis: int) -> int | None:
         """Return the channel of the first derivative along `axis`, or None if it is not in the set."""
         return self.position.get(tuple(int(i == axis) for i in range(len(self.names))))
@@ -109,5 +118,9 @@ class IndexSet:
         dz[0] = 0.0
         result = [dz]
         for _ in range(1, self.order):
-            result.append(self.multiply(result[-1], dz))
+            power = torch.zeros_like(dz)
+            for a, b, c in self.sums:
+                if a and b:  # the value of dz is zero
+                    power[c].addcmul_(result[-1][a], dz[b])
+            result.append(power)
         return result[: self.order]

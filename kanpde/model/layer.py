@@ -81,14 +81,27 @@ class Layer:
         dy_c / dz_a = [phi'(z)]_{c-a}, and phi' has the scaled derivatives (m + 1) B^(m+1) / (m + 1)!.
         """
         pulled = adjoint @ weights.T
-        orders = torch.arange(1, indices.order + 2, dtype=adjoint.dtype, device=adjoint.device)
-        s = adjoint.new_zeros(len(indices), indices.order + 1, adjoint.shape[1], self.inputs)
-        for derivatives, part in zip(tape.derivatives, self.parts(pulled), strict=True):
-            s += torch.einsum("cnik,mnik->cmni", part, derivatives[1:]) * orders[:, None, None]
         out = adjoint.new_zeros(len(indices), adjoint.shape[1], self.inputs)
-        for a, b, c in indices.sums:
-            if b == 0:
-                out[a] += s[c, 0]
-            for m in range(1, indices.orders[b] + 1):
-                out[a].addcmul_(tape.powers[m - 1][b], s[c, m])
+        for c, order in enumerate(indices.orders):
+            s = self._derivatives(tape, pulled[c], order)
+            for a, b in indices.splits[c]:
+                if b == 0:
+                    out[a] += s[0]
+                for m in range(1, indices.orders[b] + 1):
+                    out[a].addcmul_(tape.powers[m - 1][b], s[m])
         return out
+
+    def _derivatives(self, tape: Tape, pulled: Tensor, order: int) -> list[Tensor]:
+        """Return sum_g (m + 1) B_g^(m+1) / (m + 1)! times pulled (N, f), for m = 0..order, each (N, I)."""
+        totals = []
+        for m in range(order + 1):
+            terms = (
+                # One function per input, as in an MLP, needs no sum: then this costs one pass over the inputs.
+                part[..., 0] * b[m + 1, ..., 0] if b.shape[-1] == 1 else torch.einsum("nik,nik->ni", part, b[m + 1])
+                for b, part in zip(tape.derivatives, self.parts(pulled), strict=True)
+            )
+            total = next(terms)
+            for term in terms:
+                total = total + term
+            totals.append(total if m == 0 else total.mul_(m + 1))
+        return totals
