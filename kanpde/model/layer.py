@@ -7,7 +7,7 @@ A KAN layer and an MLP layer differ only in their bases. With z = z_0 + dz and t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -82,8 +82,9 @@ class Layer:
         """
         pulled = adjoint @ weights.T
         out = adjoint.new_zeros(len(indices), adjoint.shape[1], self.inputs)
+        sums = [contract(d[1:], part) for d, part in zip(tape.derivatives, self.parts(pulled), strict=True)]
         for c, order in enumerate(indices.orders):
-            s = self._derivatives(tape, pulled[c], order)
+            s = [(m + 1) * sum((total(c, m) for total in sums[1:]), sums[0](c, m)) for m in range(order + 1)]
             for a, b in indices.splits[c]:
                 if b == 0:
                     out[a] += s[0]
@@ -91,17 +92,14 @@ class Layer:
                     out[a].addcmul_(tape.powers[m - 1][b], s[m])
         return out
 
-    def _derivatives(self, tape: Tape, pulled: Tensor, order: int) -> list[Tensor]:
-        """Return sum_g (m + 1) B_g^(m+1) / (m + 1)! times pulled (N, f), for m = 0..order, each (N, I)."""
-        totals = []
-        for m in range(order + 1):
-            terms = (
-                # One function per input, as in an MLP, needs no sum: then this costs one pass over the inputs.
-                part[..., 0] * b[m + 1, ..., 0] if b.shape[-1] == 1 else torch.einsum("nik,nik->ni", part, b[m + 1])
-                for b, part in zip(tape.derivatives, self.parts(pulled), strict=True)
-            )
-            total = next(terms)
-            for term in terms:
-                total = total + term
-            totals.append(total if m == 0 else total.mul_(m + 1))
-        return totals
+
+def contract(b: Tensor, pulled: Tensor) -> Callable[[int, int], Tensor]:
+    """Return (c, m) -> sum_g b[m, n, i, g] pulled[c, n, i, g] (N, I).
+
+    One function per input, as in an MLP, needs no sum, so only what is asked for is multiplied; otherwise one batched
+    product of all c and m is faster than those that are needed one by one.
+    """
+    if b.shape[-1] == 1:
+        return lambda c, m: pulled[c, ..., 0] * b[m, ..., 0]
+    sums = torch.einsum("cnik,mnik->cmni", pulled, b)
+    return lambda c, m: sums[c, m]
