@@ -129,7 +129,7 @@ def test_evaluation_is_timed_on_values_in_chunks():
         return SQUARE.reference.taylor(at, indices)
 
     seconds = evaluation_seconds(taylor, SQUARE, count=20_000)
-    assert 0 < seconds < 10
+    assert seconds > 0
     assert sum(sizes) == 4 * 20_000
     assert max(sizes) < 20_000
 
