@@ -112,15 +112,6 @@ class System:
         """Return the norm over all equations of the weighted residuals at each point, batch after batch (N,)."""
         return torch.cat([self._values(batch, self._output(batch, theta)[0]).norm(dim=0) for batch in self.batches])
 
-    def by_label(self, theta: Tensor) -> dict[str, float]:
-        """Return the mean square residual of each equation and condition."""
-        total: dict[str, float] = {}
-        for batch in self.batches:
-            rows = self._values(batch, self._output(batch, theta)[0]).square().sum(dim=1)
-            for label, value in zip(batch.labels, rows.tolist(), strict=True):
-                total[label] = total.get(label, 0.0) + value
-        return total
-
     def _output(self, batch: Batch, theta: Tensor, reverse: bool = False) -> tuple[Tensor, list[Tape]]:
         first = batch.first or self.network.first(batch.indices, batch.at.array())
         output, tapes = self.network.forward(theta, batch.indices, first, reverse)

@@ -164,7 +164,6 @@ def test_chunks_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> No
         assert close(found, wanted, 1e-13)
     assert close(parts.gradient()[1], whole.gradient()[1], 1e-12)
     assert parts.times(v).norm().item() == pytest.approx(whole.times(v).norm().item(), rel=1e-12)
-    assert chunked.by_label(theta) == pytest.approx(system.by_label(theta), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -194,12 +193,9 @@ def test_factors_are_held_where_they_are_small(monkeypatch: pytest.MonkeyPatch) 
         assert counted.call_count == evaluations
 
 
-def test_by_label_and_magnitude_add_up_to_the_loss() -> None:
+def test_magnitudes_add_up_to_the_loss() -> None:
     for name in ("two unknowns", "soft"):
         system, theta = system_of(name)
-        parts = system.by_label(theta)
-        assert set(parts) == {label for batch in system.batches for label in batch.labels}
-        assert 0.5 * sum(parts.values()) == pytest.approx(system.loss(theta), rel=1e-12)
         assert 0.5 * float(system.magnitude(theta).square().sum()) == pytest.approx(system.loss(theta), rel=1e-12)
 
 
