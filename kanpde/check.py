@@ -85,7 +85,8 @@ def final_network(problem: Problem, model: KAN | MLP) -> Network:
     lower, upper = (
         torch.tensor(side, dtype=torch.float64) for side in (problem.geometry.lower, problem.geometry.upper)
     )
-    return model.network(lower, upper, len(problem.unknowns), model.stages()[-1])
+    periodic = [problem.geometry.names.index(name) for name in problem.periodic]
+    return model.network(lower, upper, len(problem.unknowns), model.stages()[-1], periodic)
 
 
 def residual_of_reference(problem: Problem, label: str, points: PointSet) -> float | None:

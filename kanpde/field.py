@@ -53,7 +53,7 @@ class Points:
         """Return the coordinates as one array (point, coordinate)."""
         return torch.stack([self._coordinates[name] for name in self.names], dim=1)
 
-    def part(self, where: slice) -> Points:
+    def part(self, where: slice | Tensor) -> Points:
         """Return some of the points."""
         normal = None if self._normal is None else self._normal[where]
         return Points(self.names, {name: x[where] for name, x in self._coordinates.items()}, normal)

@@ -18,8 +18,8 @@ from torch import Tensor
 from kanpde.errors import KanpdeError
 from kanpde.field import Field, Points
 from kanpde.model.ansatz import Ansatz, Frame
-from kanpde.model.layer import Tape
-from kanpde.model.network import Factor, Network
+from kanpde.model.factor import Factor, Factors, First, FirstFactor, jacobian_blocks
+from kanpde.model.network import Network, Passed
 from kanpde.multiindex import IndexSet
 from kanpde.sampling import PointSet
 
@@ -35,14 +35,16 @@ ROUNDING = 1e-12
 class Batch:
     """Some points with the equations or conditions that are evaluated there.
 
-    `scaling` (equation, point) holds the square roots of the row weights.
+    `scaling` (equation, point) holds the square roots of the row weights. `parts` are the points that share features of
+    the first layer.
     """
 
     labels: tuple[str, ...]
     at: Points
     frame: Frame
     scaling: Tensor
-    first: Tape | None
+    parts: list[slice]
+    first: First | None
 
     @property
     def indices(self) -> IndexSet:
@@ -68,6 +70,8 @@ class System:
         problem = ansatz.problem
         self._functions = {label: problem.residual_function(label) for labels in sets for label in labels}
         self.batches: list[Batch] = []
+        self._places: list[Tensor] = []
+        before = 0
         room = CACHE_ENTRIES
         for labels, points in sets.items():
             indices = IndexSet(problem.geometry.names, problem.derivatives(labels, points.at))
@@ -79,12 +83,16 @@ class System:
             scaling = ((weights / size**2).to(points.weights)[:, None] * points.weights).sqrt()
             chunk = max(64, CHUNK_ENTRIES // (network.parameters * len(labels)))
             chunk = ceil(len(points.at) / ceil(len(points.at) / chunk))
-            for start in range(0, len(points.at), chunk):
-                part = slice(start, start + chunk)
-                at = points.at.part(part)
-                room -= len(indices) * len(at) * network.layers[0].features
-                first = network.first(indices, at.array()) if room >= 0 else None
-                self.batches.append(Batch(labels, at, ansatz.frame(indices, at), scaling[:, part], first))
+            order, parts = network.neighbours(points.at.array())
+            for group in joined(parts, chunk):
+                where = order[group[0].start : group[-1].stop]
+                self._places.append(before + where)
+                at = points.at.part(where)
+                own = [slice(part.start - group[0].start, part.stop - group[0].start) for part in group]
+                first = network.first(indices, at.array(), own) if room > 0 else None
+                room -= first.entries if first else 0
+                self.batches.append(Batch(labels, at, ansatz.frame(indices, at), scaling[:, where], own, first))
+            before += len(points.at)
 
     @property
     def rows(self) -> int:
@@ -105,17 +113,18 @@ class System:
 
     def linear_part(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Return the residual (R,) and its Jacobian (R, P_last) with respect to the last layer, which is linear."""
-        rows = [(r, factors[-1].rows()) for r, factors in self.factors(theta, last_only=True)]
+        rows = [(r, factor.rows()) for r, factor in self._last_factors(theta)]
         return torch.cat([r for r, _ in rows]), torch.cat([j for _, j in rows])
 
     def magnitude(self, theta: Tensor) -> Tensor:
-        """Return the norm over all equations of the weighted residuals at each point, batch after batch (N,)."""
-        return torch.cat([self._values(batch, self._output(batch, theta)[0]).norm(dim=0) for batch in self.batches])
+        """Return the norm over all equations of the weighted residuals at each point, set after set (N,)."""
+        norms = torch.cat([self._values(batch, self._output(batch, theta)[0]).norm(dim=0) for batch in self.batches])
+        return torch.empty_like(norms).index_copy_(0, torch.cat(self._places), norms)
 
-    def _output(self, batch: Batch, theta: Tensor, reverse: bool = False) -> tuple[Tensor, list[Tape]]:
-        first = batch.first or self.network.first(batch.indices, batch.at.array())
-        output, tapes = self.network.forward(theta, batch.indices, first, reverse)
-        return batch.frame.solution(output), tapes
+    def _output(self, batch: Batch, theta: Tensor, reverse: bool = False) -> tuple[Tensor, First, list[Passed]]:
+        first = batch.first or self.network.first(batch.indices, batch.at.array(), batch.parts)
+        output, passed = self.network.forward(theta, batch.indices, first, reverse)
+        return batch.frame.solution(output), first, passed
 
     def _values(self, batch: Batch, u: Tensor) -> Tensor:
         """Return the weighted residuals (equation, point) of a field (C, N, U)."""
@@ -133,17 +142,23 @@ class System:
             ]
         return r.detach(), torch.stack(slopes)
 
-    def factors(self, theta: Tensor, last_only: bool = False) -> Iterator[tuple[Tensor, list[Factor]]]:
+    def factors(self, theta: Tensor) -> Iterator[tuple[Tensor, Factors]]:
         """Yield for each batch and equation the residual rows (N,) and the layers' factors of their Jacobian."""
         for batch in self.batches:
-            u, tapes = self._output(batch, theta, reverse=not last_only)
+            u, first, passed = self._output(batch, theta, reverse=True)
+            residuals, slopes = self._slopes(batch, u)
+            for r, slope in zip(residuals, slopes, strict=True):
+                yield r, self.network.factors(theta, batch.indices, first, passed, batch.frame.pull_back(slope))
+
+    def _last_factors(self, theta: Tensor) -> Iterator[tuple[Tensor, Factor | FirstFactor]]:
+        """Yield for each batch and equation the residual rows (N,) and the last layer's factor."""
+        for batch in self.batches:
+            u, first, passed = self._output(batch, theta)
+            tape = passed[-1].tape
             residuals, slopes = self._slopes(batch, u)
             for r, slope in zip(residuals, slopes, strict=True):
                 adjoint = batch.frame.pull_back(slope)
-                if last_only:
-                    yield r, [Factor(adjoint, tapes[-1].features)]
-                else:
-                    yield r, self.network.factors(theta, batch.indices, tapes, adjoint)
+                yield r, FirstFactor(adjoint, first) if tape is None else Factor(adjoint, tape.features)
 
 
 class Linearisation:
@@ -154,18 +169,18 @@ class Linearisation:
 
     def __init__(self, system: System, theta: Tensor) -> None:
         self._system, self._theta = system, theta
-        width = sum(layer.features + layer.outputs for layer in system.network.layers)
+        width = sum(layer.features + layer.linear for layer in system.network.layers)
         channels = max(len(batch.indices) for batch in system.batches)
         small = system.rows * width * channels <= CACHE_ENTRIES
         self._held = list(system.factors(theta)) if small else None
 
-    def __iter__(self) -> Iterator[tuple[Tensor, list[Factor]]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Factors]]:
         """Yield the residual rows and the layers' factors of each batch and equation."""
         return iter(self._held if self._held is not None else self._system.factors(self._theta))
 
     def dense(self) -> tuple[Tensor, Tensor]:
         """Return r (R,) and J (R, P)."""
-        rows = [(r, torch.cat([factor.rows() for factor in factors], dim=1)) for r, factors in self]
+        rows = [(r, torch.cat([first.rows(), *(f.rows() for f in deeper)], dim=1)) for r, (first, deeper) in self]
         return torch.cat([r for r, _ in rows]), torch.cat([j for _, j in rows])
 
     def normal_equations(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -173,38 +188,71 @@ class Linearisation:
         size = self._system.network.parameters
         rows, gradient, matrix = [], self._theta.new_zeros(size), self._theta.new_zeros(size, size)
         for r, factors in self:
-            j = torch.cat([factor.rows() for factor in factors], dim=1)
             rows.append(r)
-            gradient.addmv_(j.T, r)
-            matrix.addmm_(j.T, j)
+            for part, columns, j in jacobian_blocks(factors):
+                if len(columns) == 1:
+                    gradient[columns[0]] += j.T @ r[part]
+                    matrix[columns[0], columns[0]].addmm_(j.T, j)
+                    continue
+                sizes = [where.stop - where.start for where in columns]
+                for where, share in zip(columns, (j.T @ r[part]).split(sizes), strict=True):
+                    gradient[where] += share
+                for where, share in zip(columns, (j.T @ j).split(sizes), strict=True):
+                    for other, entries in zip(columns, share.split(sizes, dim=1), strict=True):
+                        matrix[where, other] += entries
         return torch.cat(rows), gradient, matrix
+
+    def slopes(self) -> tuple[Tensor, Tensor]:
+        """Return the gradient J^T r (P,) and the diagonal of J^T J (P,)."""
+        gradient, diagonal = torch.zeros_like(self._theta), torch.zeros_like(self._theta)
+        for r, factors in self:
+            for part, columns, j in jacobian_blocks(factors):
+                sizes = [where.stop - where.start for where in columns]
+                shares = zip(columns, (j.T @ r[part]).split(sizes), j.square().sum(dim=0).split(sizes), strict=True)
+                for where, slope, square in shares:
+                    gradient[where] += slope
+                    diagonal[where] += square
+        return gradient, diagonal
 
     def gradient(self) -> tuple[float, Tensor]:
         """Return the loss and its gradient (P,)."""
         loss, gradient = 0.0, torch.zeros_like(self._theta)
-        for r, factors in self:
+        for r, (first, deeper) in self:
             loss += 0.5 * float(r.square().sum())
-            gradient += torch.cat([factor.transposed_times(r) for factor in factors])
+            gradient += torch.cat([factor.transposed_times(r) for factor in (first, *deeper)])
         return loss, gradient
 
     def times(self, direction: Tensor) -> Tensor:
         """Return J v (R,) for a direction v (P,)."""
         weights = self._system.network.weights(direction)
-        return torch.cat(
-            [
-                sum((f.times(w) for f, w in zip(factors, weights, strict=True)), torch.zeros_like(r))
-                for r, factors in self
-            ]
-        )
+        found = []
+        for r, (first, deeper) in self:
+            parts = [factor.times(w) for factor, w in zip((first, *deeper), weights, strict=True)]
+            found.append(sum(parts, torch.zeros_like(r)))
+        return torch.cat(found)
 
     def transposed_times(self, weights: Tensor) -> Tensor:
         """Return J^T w (P,) for row weights w (R,)."""
         total, start = torch.zeros_like(self._theta), 0
-        for r, factors in self:
+        for r, (first, deeper) in self:
             part = weights[start : start + len(r)]
-            total += torch.cat([factor.transposed_times(part) for factor in factors])
+            total += torch.cat([factor.transposed_times(part) for factor in (first, *deeper)])
             start += len(r)
         return total
+
+
+def joined(parts: list[slice], size: int) -> Iterator[list[slice]]:
+    """Yield consecutive parts in groups of about `size` points; a longer part is cut."""
+    group: list[slice] = []
+    for part in parts:
+        for start in range(part.start, part.stop, size):
+            piece = slice(start, min(start + size, part.stop))
+            if group and piece.stop - group[0].start > size:
+                yield group
+                group = []
+            group.append(piece)
+    if group:
+        yield group
 
 
 def residual_scales(ansatz: Ansatz, sets: Mapping[tuple[str, ...], PointSet]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -108,12 +108,32 @@ class Sampling:
         return max(2, ceil(self.boundary * interior ** (1 - 1 / dimension)))
 
 
+def towards(breaks: Tensor, unit: Tensor) -> tuple[Tensor, Tensor]:
+    """Return points (N,) of [0, 1] from uniform ones, half of them spread evenly over intervals, and 1 / density (N,).
+
+    `breaks` (G + 1,) ascend from 0 to 1. The density is (1 + 1 / (G h)) / 2 on an interval of length h, so that short
+    intervals get their share of points.
+    """
+    even = torch.linspace(0, 1, len(breaks), dtype=breaks.dtype)
+    unit, cumulative = unit.contiguous(), 0.5 * (breaks + even)
+    interval = torch.searchsorted(cumulative[1:-1].contiguous(), unit, right=True)
+    length, mass = breaks.diff()[interval], cumulative.diff()[interval]
+    return breaks[interval] + length * (unit - cumulative[interval]) / mass, length / mass
+
+
 def draw(
-    patches: tuple[Patch, ...], names: tuple[str, ...], rule: str, count: int, seed: int, like: Tensor
+    patches: tuple[Patch, ...],
+    names: tuple[str, ...],
+    rule: str,
+    count: int,
+    seed: int,
+    like: Tensor,
+    grids: Sequence[Tensor | None] | None = None,
 ) -> PointSet:
     """Return about `count` points on patches, in proportion to their measure, on the device of `like`.
 
-    The weights sum to 1. Raises KanpdeError if no point was drawn.
+    `grids` may give for each coordinate of a box the breaks in [0, 1] to which points are drawn (`towards`). The weights
+    sum to 1. Raises KanpdeError if no point was drawn.
     """
     total = sum(patch.measure for patch in patches)
     points, weights, normals = [], [], []
@@ -123,6 +143,11 @@ def draw(
             unit, w = torch.empty(1, 0, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
         else:
             unit, w = RULES[rule](max(1, round(share * count)), patch.dimension, seed + 7919 * number)
+        for axis, breaks in enumerate(grids or ()):
+            if breaks is not None:
+                unit[:, axis], thinning = towards(breaks.cpu(), unit[:, axis])
+                w = w * thinning
+        w = w / w.sum()
         points.append(patch.place(unit))
         weights.append(share * w)
         if patch.normal is not None:

@@ -7,7 +7,7 @@ was never interrupted.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from math import inf, isfinite, nan
 from time import perf_counter
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor
 from kanpde.basis import BSpline
 from kanpde.errors import KanpdeError
 from kanpde.field import Points
+from kanpde.geometry import Box
 from kanpde.model import KAN, MLP, Ansatz, Network
 from kanpde.problem import Problem
 from kanpde.residual import System, residual_scales
@@ -26,6 +27,7 @@ from kanpde.solver import Solver, State
 
 HELD_OUT_SEED = 1_000_003
 HELD_OUT_LEAST = 2000
+TINY = 1e-300
 OVERFIT = 4.0
 """Ratio of held-out to training loss at which a stage is repeated on twice as many points."""
 MAX_DRAWS = 3
@@ -68,7 +70,7 @@ class Collocation:
         self.sampling = sampling
         self.seed = seed
         self.like = like
-        self.scales = residual_scales(ansatz, self._sets("sobol", HELD_OUT_LEAST, HELD_OUT_SEED))
+        self.scales = residual_scales(ansatz, self._sets("sobol", HELD_OUT_LEAST, HELD_OUT_SEED, None))
 
     def count(self, network: Network, draws: int) -> int:
         """Return the number of interior points of the `draws`-th draw of a stage; each has twice as many."""
@@ -78,7 +80,7 @@ class Collocation:
         """Return the residuals on a stage's own points."""
         seed = self.seed * 7_368_787 + stage * 10_007 + draws * 1_009 + redraws * 101
         count = self.count(network, draws)
-        sets = self._sets(self.sampling.rule, count, seed)
+        sets = self._sets(self.sampling.rule, count, seed, network)
         if self.sampling.adaptive > 0 and stage > 0:
             sets = self._adapted(sets, network, theta, count, seed)
         return System(self.ansatz, network, sets, self.scales)
@@ -86,11 +88,13 @@ class Collocation:
     def held_out(self, network: Network, draws: int) -> System:
         """Return the residuals on the held-out points."""
         count = max(HELD_OUT_LEAST, self.count(network, draws) // 2)
-        return System(self.ansatz, network, self._sets("sobol", count, HELD_OUT_SEED + self.seed), self.scales)
+        return System(self.ansatz, network, self._sets("sobol", count, HELD_OUT_SEED + self.seed, network), self.scales)
 
-    def _sets(self, rule: str, count: int, seed: int) -> dict[tuple[str, ...], PointSet]:
+    def _sets(self, rule: str, count: int, seed: int, network: Network | None) -> dict[tuple[str, ...], PointSet]:
         problem, geometry = self.ansatz.problem, self.ansatz.problem.geometry
-        sets = {tuple(problem.equations): draw((geometry.interior(),), geometry.names, rule, count, seed, self.like)}
+        grids = network.grids() if network and isinstance(geometry, Box) else None
+        inside = draw((geometry.interior(),), geometry.names, rule, count, seed, self.like, grids)
+        sets = {tuple(problem.equations): inside}
         boundary = self.sampling.boundary_count(count, geometry.dimension)
         for number, label in enumerate(self.ansatz.soft, start=1):
             patches = geometry.boundary(problem.conditions[label].where)
@@ -120,7 +124,7 @@ class Position:
     """Where a training stands, as plain data.
 
     phase: "starts", "stages" or "done". `drawn` are the parameters from which a stage's adaptive points were drawn, at
-    the `redraws`-th time. `grids` are the spline grids per layer (intervals, start, step).
+    the `redraws`-th time. `bases` are what the network's bases became (`Network.saved`).
     """
 
     phase: str = "starts"
@@ -132,7 +136,7 @@ class Position:
     iteration: int = 0
     total: int = 0
     elapsed: float = 0.0
-    grids: list[tuple[int, Tensor, Tensor] | None] = field(default_factory=list)
+    bases: list[Any] = field(default_factory=list)
     theta: Tensor | None = None
     memory: dict[str, Any] | None = None
     best: dict[str, Any] | None = None
@@ -182,7 +186,7 @@ class Trainer:
             self._stages()
         best = self.position.best
         assert best is not None
-        return self._network(best["grids"]), best["theta"].to(self.like), self.position
+        return self._network(best["bases"]), best["theta"].to(self.like), self.position
 
     def _starts(self) -> None:
         """Run every random start a few iterations and keep the one with the lowest held-out loss."""
@@ -204,14 +208,14 @@ class Trainer:
             p.iteration = 0
             self._save()
         assert p.best is not None
-        p.phase, p.theta, p.grids = "stages", p.best["theta"], p.best["grids"]
+        p.phase, p.theta, p.bases = "stages", p.best["theta"], p.best["bases"]
 
     def _stages(self) -> None:
         """Train stage after stage; a spent budget leaves the position in its stage, so that a larger one goes on."""
         p = self.position
         p.stopped = ""
         while p.phase == "stages" and not p.stopped:
-            network = self._network(p.grids)
+            network = self._network(p.bases)
             assert p.theta is not None
             theta = p.theta.to(self.like)
             if p.iteration == 0:
@@ -266,34 +270,50 @@ class Trainer:
         return state, state.stopped
 
     def _refine(self, network: Network) -> None:
-        """Go to the next stage: cover the activations, then refine the grids, both exactly."""
+        """Go to the next stage: cover the activations, then refine the bases, both exactly."""
         p = self.position
         assert p.theta is not None
         points = self.collocation.held_out(network, 0).batches[0].at.array()
-        covering, cover = network.covering(p.theta.to(self.like), points)
+        wider, cover = network.covering(p.theta.to(self.like), points)
+        theta = cover.parameters(p.theta.to(self.like))
         wanted, before = self.stages[p.stage], self.stages[p.stage - 1]
-        factors = [new // old for new, old in zip(wanted, before, strict=True)]
-        present = [_spline(layer.bases).intervals for layer in covering.layers]
-        finer, refine = covering.refined(tuple(n * f for n, f in zip(present, factors, strict=True)))
+        if isinstance(self.model, KAN) and self.model.adaptive:
+            more = (wanted[0] - before[0]) * len(self.lower)
+            finer, refine = wider.bisected(self._promising(wider, theta, more))
+        else:
+            finer, refine = wider.refined([new // old for new, old in zip(wanted, before, strict=True)])
         memory = self.solver.transfer(self.solver.transfer(p.memory or {}, cover), refine)
-        p.theta, p.memory = refine.parameters(cover.parameters(p.theta.to(self.like))), memory
-        p.grids = _grids(finer)
+        p.theta, p.memory, p.bases = refine.parameters(theta), memory, finer.saved()
         p.stage, p.draws, p.iteration = p.stage + 1, 0, 0
 
-    def _network(self, grids: list[tuple[int, Tensor, Tensor] | None]) -> Network:
-        """Return the network with the grids of a position, or those of the first stage."""
-        network = self.model.network(self.lower, self.upper, len(self.problem.unknowns))
-        if not grids:
-            return network
-        layers = []
-        for layer, grid in zip(network.layers, grids, strict=True):
-            bases = layer.bases
-            if grid is not None:
-                spline = _spline(bases)
-                moved = BSpline(spline.degree, grid[0], grid[1].to(self.like), grid[2].to(self.like))
-                bases = tuple(moved if basis is spline else basis for basis in bases)
-            layers.append(replace(layer, bases=bases))
-        return replace(network, layers=tuple(layers))
+    def _promising(self, network: Network, theta: Tensor, count: int) -> list[Tensor]:
+        """Return masks (G,) of the `count` intervals of the first layer whose halving promises most.
+
+        A knot in the middle of interval j adds, up to old functions, the B-spline centred there. Its coefficients would
+        lower the loss by about the squared gradient over the diagonal of J^T J, which is compared over all inputs.
+        """
+        splines = [e.basis for e in network.layers[0].edges if isinstance(e.basis, BSpline)]
+        every = [torch.ones(b.intervals, dtype=torch.bool, device=theta.device) for b in splines]
+        finer, change = network.bisected(every)
+        system = self.collocation.system(finer, change.parameters(theta), self.position.stage, 0)
+        gradient, diagonal = system.linearised(change.parameters(theta)).slopes()
+        shape = finer.layers[0].features, finer.layers[0].linear
+        gains = (gradient.square() / diagonal.clamp_min(TINY))[finer.places[0]].view(shape).sum(dim=1)
+        found = []
+        for e, part in zip(finer.layers[0].edges, finer.layers[0].parts(gains), strict=True):
+            if isinstance(e.basis, BSpline):
+                centre = torch.arange(e.basis.intervals // 2, device=theta.device) * 2 + (e.basis.degree + 1) // 2
+                found.append(part[0, centre % e.basis.size])
+        order = torch.cat(found).argsort(descending=True, stable=True)[:count]
+        chosen = torch.zeros(len(torch.cat(found)), dtype=torch.bool, device=theta.device)
+        chosen[order] = True
+        return list(chosen.split([b.intervals for b in splines]))
+
+    def _network(self, saved: list[Any]) -> Network:
+        """Return the network with the bases of a position, or those of the first stage."""
+        periodic = [self.problem.geometry.names.index(name) for name in self.problem.periodic]
+        network = self.model.network(self.lower, self.upper, len(self.problem.unknowns), periodic=periodic)
+        return network.restored(saved) if saved else network
 
     def _step(self, system: System, state: State) -> State:
         state = self.solver.step(system, state)
@@ -305,7 +325,7 @@ class Trainer:
         best = self.position.best
         held_out = held_out if isfinite(held_out) else inf
         if best is None or held_out < best["held_out"]:
-            self.position.best = {"held_out": held_out, "theta": theta, "grids": _grids(network)}
+            self.position.best = {"held_out": held_out, "theta": theta, "bases": network.saved()}
 
     def _spent(self) -> str:
         if self.position.total >= self.budget.iterations:
@@ -330,16 +350,3 @@ class Trainer:
         self.position.elapsed = perf_counter() - self._begin
         if self._checkpoint:
             self._checkpoint({"position": dict(vars(self.position))})
-
-
-def _spline(bases: tuple[Any, ...]) -> BSpline:
-    return next(basis for basis in bases if isinstance(basis, BSpline))
-
-
-def _grids(network: Network) -> list[tuple[int, Tensor, Tensor] | None]:
-    """Return the spline grids of each layer as plain data."""
-    found: list[tuple[int, Tensor, Tensor] | None] = []
-    for layer in network.layers:
-        splines = [basis for basis in layer.bases if isinstance(basis, BSpline)]
-        found.append((splines[0].intervals, splines[0].start, splines[0].step) if splines else None)
-    return found

@@ -4,12 +4,12 @@ Splines by the dense Cox-de Boor recursion, networks as plain forward passes, de
 """
 
 from collections.abc import Callable
-from math import factorial, prod
+from math import comb, factorial, prod
 
 import torch
 from torch import Tensor
 
-from kanpde.basis import Activation, Basis, BSpline
+from kanpde.basis import Activation, Basis, BSpline, Chebyshev, Fourier
 from kanpde.field import Field
 from kanpde.model import Network
 from kanpde.multiindex import IndexSet, MultiIndex
@@ -22,11 +22,11 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def cox_de_boor(z: Tensor, degree: int, intervals: int, start: float, step: float) -> Tensor:
+def cox_de_boor(z: Tensor, degree: int, knots: Tensor) -> Tensor:
     """Return all B-splines (N, G + k) at z (N,); outside the grid the polynomials of the end intervals continue."""
-    knots = start + step * torch.arange(-degree, intervals + degree + 1, dtype=z.dtype, device=z.device)
-    interval = ((z.detach() - start) / step).floor().clamp(0, intervals - 1)
-    inside = (start + step * (interval + 0.5))[:, None]
+    grid = knots[degree : len(knots) - degree]
+    interval = (z.detach()[:, None] >= grid[1:-1]).sum(dim=1)
+    inside = 0.5 * (grid[interval] + grid[interval + 1])[:, None]
     values = ((knots[:-1] < inside) & (inside < knots[1:])).to(z.dtype)
     for k in range(1, degree + 1):
         rising = (z[:, None] - knots[: -k - 1]) / (knots[k:-1] - knots[: -k - 1])
@@ -39,20 +39,43 @@ def basis_values(basis: Basis, z: Tensor, i: int) -> Tensor:
     """Return the functions (N, K) of input i at z (N,)."""
     if isinstance(basis, Activation):
         return FUNCTIONS[basis.name](z)[:, None]
+    if isinstance(basis, Chebyshev):
+        s = 2 * (z - basis.start[i]) / (basis.end[i] - basis.start[i]) - 1
+        return torch.stack([_chebyshev(s, n) for n in range(basis.size)], dim=1)
+    if isinstance(basis, Fourier):
+        w = 2 * torch.pi / (basis.end[i] - basis.start[i])
+        waves = [f(m * w * (z - basis.start[i])) for m in range(1, basis.harmonics + 1) for f in (torch.sin, torch.cos)]
+        return torch.stack(waves + [torch.ones_like(z)] * basis.constant, dim=1)
     assert isinstance(basis, BSpline)
-    return cox_de_boor(z, basis.degree, basis.intervals, float(basis.start[i]), float(basis.step[i]))
+    if not basis.periodic:
+        return cox_de_boor(z, basis.degree, basis.knots[i])
+    start, length = basis.breaks[i, 0], basis.breaks[i, -1] - basis.breaks[i, 0]
+    values = cox_de_boor(z - length * ((z.detach() - start) / length).floor(), basis.degree, basis.knots[i])
+    return sum(torch.nn.functional.pad(v, (0, basis.size - v.shape[1])) for v in values.split(basis.size, dim=1))
+
+
+def _chebyshev(s: Tensor, n: int) -> Tensor:
+    """Return T_n(s) as the explicit sum of (s^2 - 1)^j s^(n - 2 j) (DLMF 18.5.7 for the cosine of n angles)."""
+    terms = [comb(n, 2 * j) * (s**2 - 1) ** j * s ** (n - 2 * j) for j in range(n // 2 + 1)]
+    return sum(terms, torch.zeros_like(s))
 
 
 def network_output(network: Network, theta: Tensor, points: Tensor) -> Tensor:
     """Return a network's outputs (N, O) at points (N, d)."""
     z, start = 2 * (points - network.lower) / (network.upper - network.lower) - 1, 0
     for layer in network.layers:
-        features = [basis_values(basis, z[:, i], i) for basis in layer.bases for i in range(layer.inputs)]
+        features = [
+            basis_values(edges.basis, z[:, i], i - edges.first)
+            for edges in layer.edges
+            for i in range(edges.first, edges.last)
+        ]
         if layer.bias:
             features.append(torch.ones_like(z[:, :1]))
         columns = torch.cat(features, dim=1)
-        stop = start + columns.shape[1] * layer.outputs
-        z, start = columns @ theta[start:stop].reshape(columns.shape[1], layer.outputs), stop
+        stop = start + columns.shape[1] * layer.linear
+        sums, start = columns @ theta[start:stop].reshape(columns.shape[1], layer.linear), stop
+        plain, left, right = sums.split((layer.sums, layer.products, layer.products), dim=1)
+        z = torch.cat([plain, left * right], dim=1)
     return z
 
 

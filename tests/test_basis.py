@@ -9,17 +9,27 @@ from scipy.interpolate import BSpline as ScipyBSpline
 from torch import Tensor
 
 from kanpde import KanpdeError
-from kanpde.basis import Activation, Basis, BSpline
+from kanpde.basis import Activation, Basis, BSpline, Chebyshev, Fourier, Learnable
 from kanpde.basis.activation import FUNCTIONS
 
 DEGREES = range(1, 12)
-KINDS = [f"degree {k}" for k in DEGREES] + sorted(FUNCTIONS)
+KINDS = [
+    *[f"degree {k}" for k in DEGREES],
+    "cut 3",
+    "cut 7",
+    "cut 11",
+    "periodic 5",
+    "periodic 8",
+    "chebyshev",
+    "fourier",
+    *sorted(FUNCTIONS),
+]
 ORDER = 5
 
 
 def spline(degree: int, device: torch.device, intervals: int = 5) -> BSpline:
     start, end = torch.tensor([[-1.0, 0.25], [1.0, 3.75]], dtype=torch.float64, device=device)
-    return BSpline(degree, intervals, start, (end - start) / intervals)
+    return BSpline.uniform(degree, intervals, start, end)
 
 
 def inputs(device: torch.device, overhang: float = 0.3) -> Tensor:
@@ -37,7 +47,21 @@ def slope(values: Tensor, z: Tensor) -> Tensor:
 
 
 def named(kind: str, device: torch.device) -> Basis:
-    return spline(int(kind.split()[1]), device) if " " in kind else Activation(kind)
+    start, end = torch.tensor([[-1.0, 0.25], [1.0, 3.75]], dtype=torch.float64, device=device)
+    if kind == "chebyshev":
+        return Chebyshev(7, start, end)
+    if kind == "fourier":
+        return Fourier(3, start, end)
+    if " " not in kind:
+        return Activation(kind)
+    what, degree = kind.split()
+    if what == "degree":
+        return spline(int(degree), device)
+    if what == "periodic":
+        return BSpline.uniform(int(degree), 6, start, end, periodic=True)
+    chosen = torch.tensor([False, True, False, False, True], device=device)
+    once, _ = spline(int(degree), device).bisected(chosen)
+    return once.bisected(torch.tensor([False, True, True, False, False, False, True], device=device))[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -90,14 +114,12 @@ def test_splines_reproduce_polynomials(degree: int, device: torch.device) -> Non
     """Marsden's identity: the coefficients of z^p are the p-th elementary means of the inner knots."""
     basis, z = spline(degree, device), inputs(device)
     values = basis.taylor(z, 0)[0]
-    knots = basis.start[:, None] + basis.step[:, None] * torch.arange(
-        -degree, basis.intervals + degree + 1, dtype=z.dtype, device=device
-    )
-    assert close((values * basis.nodes()).sum(dim=-1), z, 1e-11)
+    knots = basis.knots
+    assert close((values * basis.ramp()).sum(dim=-1), z, 1e-11)
     for p in range(degree + 1):
         means = []
         for g in range(basis.size):
-            symmetric = [torch.ones_like(basis.start)] + [torch.zeros_like(basis.start)] * degree
+            symmetric = [torch.ones_like(knots[:, 0])] + [torch.zeros_like(knots[:, 0])] * degree
             for knot in knots[:, g + 1 : g + degree + 1].unbind(dim=1):
                 symmetric = [symmetric[0], *(symmetric[q] + knot * symmetric[q - 1] for q in range(1, degree + 1))]
             means.append(symmetric[p] / comb(degree, p))
@@ -109,7 +131,7 @@ def test_splines_are_those_of_scipy(degree: int) -> None:
     basis, z = spline(degree, torch.device("cpu")), inputs(torch.device("cpu"), overhang=-1e-3)
     found = basis.taylor(z, min(degree, 3))
     for i in range(2):
-        knots = basis.start[i] + basis.step[i] * torch.arange(-degree, basis.intervals + degree + 1)
+        knots = basis.knots[i]
         for m in range(len(found)):
             wanted = torch.stack(
                 [
@@ -126,10 +148,11 @@ def test_splines_are_those_of_scipy(degree: int) -> None:
 def test_end_polynomials_continue_outside_the_grid(degree: int, device: torch.device) -> None:
     """Points outside continue what polynomial interpolation of the end interval says."""
     basis = spline(degree, device, intervals=3)
-    h = basis.step
+    start, h = basis.breaks[:, 0], basis.step
+    assert h is not None
     nodes = torch.cos(torch.pi * (torch.arange(degree + 1, dtype=torch.float64, device=device) + 0.5) / (degree + 1))
-    outside = basis.start - 0.4 * h
-    inside = basis.start + h * (nodes[:, None] + 1) / 2
+    outside = start - 0.4 * h
+    inside = start + h * (nodes[:, None] + 1) / 2
     values, wanted = basis.taylor(inside, 0)[0], basis.taylor(outside[None], 0)[0, 0]
     lagrange = torch.ones(degree + 1, 2, dtype=torch.float64, device=device)
     for j in range(degree + 1):
@@ -147,11 +170,11 @@ def test_refinement_is_exact(degree: int, factor: int, device: torch.device) -> 
     basis, z = spline(degree, device), inputs(device, overhang=0.05)
     finer, change = basis.refined(factor)
     assert finer.intervals == 5 * factor
-    assert torch.allclose(finer.end, basis.end)
+    assert torch.equal(finer.breaks[:, [0, -1]], basis.breaks[:, [0, -1]])
     c = random(2, basis.size, like=z)
     order = degree
     before = (basis.taylor(z, order) * c).sum(dim=-1)
-    after = (finer.taylor(z, order) * (c @ change.T)).sum(dim=-1)
+    after = (finer.taylor(z, order) * (change @ c[..., None])[..., 0]).sum(dim=-1)
     for m in range(order + 1):
         # Rounding of the values is divided by the new step m times.
         assert close(after[m], before[m], 1e-12 * factor ** max(0, m - 4)), m
@@ -174,7 +197,7 @@ def test_covering_is_exact(degree: int, lower: list[float], upper: list[float], 
     basis = spline(degree, device)
     low, high = torch.tensor([lower, upper], dtype=torch.float64, device=device)
     covering, change = basis.covering(low, high)
-    assert torch.equal(covering.step, basis.step)
+    assert close(covering.step, basis.step, 1e-14)
     z = low + (high - low) * torch.linspace(0, 1, 41, dtype=torch.float64, device=device)[:, None] + 1e-9
     c = random(2, basis.size, like=z)
     order = min(degree, 3)
@@ -187,14 +210,13 @@ def test_covering_is_exact(degree: int, lower: list[float], upper: list[float], 
 
 def test_covering_covers(device: torch.device) -> None:
     basis = spline(5, device)
+    start, end = basis.breaks[:, 0], basis.breaks[:, -1]
     for seed in range(100):
-        low, high = (
-            basis.start + (basis.end - basis.start) * random(2, 2, like=basis.start, seed=seed).sort(dim=0)[0] / 3
-        )
+        low, high = start + (end - start) * random(2, 2, like=start, seed=seed).sort(dim=0)[0] / 3
         covering, _ = basis.covering(low, high)
         slack = 0.5 * basis.step + 1e-12
-        assert bool((covering.start <= torch.where(low < basis.start, low + slack, low)).all())
-        assert bool((covering.end >= torch.where(high > basis.end, high - slack, high)).all())
+        assert bool((covering.breaks[:, 0] <= torch.where(low < start, low + slack, low)).all())
+        assert bool((covering.breaks[:, -1] >= torch.where(high > end, high - slack, high)).all())
 
 
 def test_covering_far_ranges_stays_bounded(device: torch.device) -> None:
@@ -207,5 +229,6 @@ def test_covering_far_ranges_stays_bounded(device: torch.device) -> None:
 
 def test_the_oracle_can_disagree() -> None:
     z = torch.linspace(0, 1, 7, dtype=torch.float64)
-    assert close(cox_de_boor(z, 3, 4, 0.0, 0.25).sum(dim=1), torch.ones_like(z), 1e-14)
-    assert not close(cox_de_boor(z, 3, 4, 0.0, 0.25), cox_de_boor(z, 3, 4, 0.0, 0.2525), 1e-6)
+    knots = torch.arange(-3, 8, dtype=torch.float64) / 4
+    assert close(cox_de_boor(z, 3, knots).sum(dim=1), torch.ones_like(z), 1e-14)
+    assert not close(cox_de_boor(z, 3, knots), cox_de_boor(z, 3, 1.01 * knots), 1e-6)

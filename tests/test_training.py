@@ -57,7 +57,7 @@ def test_stages_follow_the_starts(problem: Problem, device: torch.device) -> Non
     assert sum(row.stage == 0 for row in rows) == 2 * 4
     assert len({row.parameters for row in rows}) == 2
     assert rows[-1].parameters == network.parameters == len(theta)
-    assert network.layers[0].bases[0].size == 8 + 6
+    assert network.layers[0].edges[0].basis.size == 8 + 6
     assert {row.stage for row in rows if not isnan(row.held_out)} == {1, 2}
     assert rows[-1].loss < 1e-1 * rows[0].loss
     assert theta.device.type == device.type

@@ -1,7 +1,9 @@
 """Univariate bases on the edges of a network, one per file."""
 
 from kanpde.basis.activation import Activation
-from kanpde.basis.base import Basis
+from kanpde.basis.base import Basis, Learnable
 from kanpde.basis.bspline import BSpline
+from kanpde.basis.chebyshev import Chebyshev
+from kanpde.basis.fourier import Fourier
 
-__all__ = ["Activation", "BSpline", "Basis"]
+__all__ = ["Activation", "BSpline", "Basis", "Chebyshev", "Fourier", "Learnable"]

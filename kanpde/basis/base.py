@@ -16,3 +16,30 @@ class Basis(ABC):
     @abstractmethod
     def taylor(self, z: Tensor, order: int) -> Tensor:
         """Return B_g^(m)(z) / m! for m = 0..order at inputs z (N, I), as (order + 1, N, I, K)."""
+
+
+class Learnable(Basis):
+    """A basis that resolves the functions on the edges of a KAN, and that can be exchanged for a richer one."""
+
+    intervals: int
+    """The resolution: intervals of a spline, degree of polynomials, number of harmonics."""
+
+    @abstractmethod
+    def ramp(self) -> Tensor:
+        """Return the coefficients (I, K) of z itself, or of a sine where the inputs are periodic."""
+
+    @abstractmethod
+    def refined(self, factor: int) -> tuple[Learnable, Tensor]:
+        """Return the basis with `factor` times the resolution, and the exact map (I, K', K) of coefficients."""
+
+    @abstractmethod
+    def covering(self, lower: Tensor, upper: Tensor) -> tuple[Learnable, Tensor]:
+        """Return a basis for inputs in [lower, upper] (I,), and the map (I, K', K) that keeps the functions there."""
+
+    @abstractmethod
+    def saved(self) -> dict[str, Tensor]:
+        """Return what changes during training, as plain data."""
+
+    @abstractmethod
+    def restored(self, saved: dict[str, Tensor]) -> Learnable:
+        """Return the basis that `saved` describes."""

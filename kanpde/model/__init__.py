@@ -1,8 +1,20 @@
 """Networks: from parameters to fields at points."""
 
 from kanpde.model.ansatz import Ansatz
+from kanpde.model.factor import Factor, Factors, First, FirstFactor, jacobian_blocks
 from kanpde.model.kan import KAN
 from kanpde.model.mlp import MLP
-from kanpde.model.network import Change, Factor, Network
+from kanpde.model.network import Change, Network
 
-__all__ = ["KAN", "MLP", "Ansatz", "Change", "Factor", "Network"]
+__all__ = [
+    "KAN",
+    "MLP",
+    "Ansatz",
+    "Change",
+    "Factor",
+    "Factors",
+    "First",
+    "FirstFactor",
+    "Network",
+    "jacobian_blocks",
+]

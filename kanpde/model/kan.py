@@ -10,29 +10,52 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kanpde.basis import Activation, BSpline
+from kanpde.basis import Activation, BSpline, Chebyshev, Fourier, Learnable
 from kanpde.errors import KanpdeError, unknown_name
-from kanpde.model.layer import Layer
+from kanpde.model.layer import Edges, Layer
 from kanpde.model.network import Network
 from kanpde.problem import Problem
 
+BASES = ("bspline", "chebyshev", "fourier")
 INITIALISATIONS = ("linear", "power")
-AFFINE: dict[str, Any] = {"width": (5,), "degree": (11, 3), "hidden_grid": 1, "start_grid": 10, "noise": 0.1}
-NONLINEAR: dict[str, Any] = {"width": (4, 4, 4), "degree": (5,), "hidden_grid": 6, "start_grid": 16, "noise": 0.02}
+KNOTS = ("adaptive", "uniform")
+AFFINE: dict[str, Any] = {
+    "width": (5,),
+    "products": (0,),
+    "degree": (11, 3),
+    "hidden_grid": 1,
+    "start_grid": 10,
+    "noise": 0.1,
+}
+NONLINEAR: dict[str, Any] = {
+    "width": (4, 4, 4),
+    "products": (0, 0, 0),
+    "degree": (5,),
+    "hidden_grid": 6,
+    "start_grid": 16,
+    "noise": 0.02,
+}
 UNSUITED = "settings with None: call suited(problem) first"
+GROWTH = 1.5
+"""Factor by which a stage of adaptive knots adds intervals, at most."""
 
 
 @dataclass(frozen=True)
 class KAN:
     """Settings of a KAN. None lets `suited` choose from the problem.
 
-    width: numbers of hidden units, one per hidden layer.
+    width: numbers of hidden sum nodes, one per hidden layer.
+    products: numbers of hidden product nodes, each of two sums; one per hidden layer, none if only `width` is given.
     grid: intervals of the splines in the last stage. An integer is for the first layer, which resolves the solution;
         deeper layers, which combine a few smooth functions, get `hidden_grid`. A list gives every layer its own; its
         last entry repeats.
     degree: of the splines, 1 to 11; an integer for all layers, or a list whose last entry repeats.
     start_grid: the first stage has the coarsest grid of at least this many intervals that divides `grid`; stages
         double it (or multiply by the smallest possible factor) up to `grid`.
+    knots: "uniform" cuts all intervals of the first layer alike; "adaptive" cuts those that promise the largest
+        decrease of the loss, `grid` being the mean number of intervals per input.
+    basis: "bspline", "chebyshev" (polynomials, with `grid` for the degree), or "fourier" (splines, but waves, with
+        `grid` for the number of harmonics, where an input is periodic).
     base: add a smooth silu branch to every edge.
     initial: "linear" starts hidden units as linear functions in spread directions and the output at zero; "power"
         draws all coefficients with the power law of Rigas et al. 2025 (exponents 0.25 and 0.75).
@@ -42,8 +65,11 @@ class KAN:
     width: Sequence[int] | None = None
     grid: int | Sequence[int] = 20
     degree: int | Sequence[int] | None = None
+    products: Sequence[int] | None = None
     hidden_grid: int | None = None
     start_grid: int | None = None
+    knots: str = "uniform"
+    basis: str = "bspline"
     base: bool = False
     initial: str = "linear"
     noise: float | None = None
@@ -51,8 +77,16 @@ class KAN:
     name = "kan"
 
     def __post_init__(self) -> None:
-        if self.width is not None and any(w < 1 for w in self.width):
-            raise KanpdeError(f"width={list(self.width)}: every hidden layer needs at least one unit.")
+        for what, counts in (("width", self.width), ("products", self.products)):
+            if counts is not None and any(n < 0 for n in counts):
+                raise KanpdeError(f"{what}={list(counts)}: a number of nodes is not negative.")
+        if self.width is not None:
+            for layer, (w, m) in enumerate(zip(self.width, self.product_nodes, strict=True)):
+                if w + m < 1:
+                    raise KanpdeError(
+                        f"width={list(self.width)}: every hidden layer needs at least one unit; layer {layer + 1} has"
+                        " neither sums nor products."
+                    )
         grids = [self.grid] if isinstance(self.grid, int) else self.grid
         for what, values in (("grid", grids), ("hidden_grid", [self.hidden_grid]), ("start_grid", [self.start_grid])):
             for g in values:
@@ -63,8 +97,13 @@ class KAN:
                 raise KanpdeError(f"degree={k}: B-splines of degree 1 to 11 are supported.")
         if self.noise is not None and not self.noise >= 0:
             raise KanpdeError(f"noise={self.noise}: a standard deviation is not negative.")
-        if self.initial not in INITIALISATIONS:
-            raise unknown_name("initialisation", self.initial, INITIALISATIONS)
+        for what, name, known in (
+            ("initialisation", self.initial, INITIALISATIONS),
+            ("knots", self.knots, KNOTS),
+            ("basis", self.basis, BASES),
+        ):
+            if name not in known:
+                raise unknown_name(what, name, known)
 
     def suited(self, problem: Problem) -> KAN:
         """Return these settings with every None chosen for a problem, by the kind of its equations.
@@ -73,9 +112,19 @@ class KAN:
         can multiply functions of one variable. Nonlinear ones form fronts: three hidden layers of moderate splines,
         from the final grid on. `docs/solvers.md` has the measurements.
         """
-        choice = AFFINE if problem.affine else NONLINEAR
+        choice = dict(AFFINE if problem.affine else NONLINEAR)
+        if self.width is not None:
+            choice["products"] = (0,) * len(self.width)
+        elif self.products is not None:
+            choice["width"] = (0,) * len(self.products)
         missing = {name: value for name, value in choice.items() if getattr(self, name) is None}
         return replace(self, **missing)
+
+    @property
+    def product_nodes(self) -> tuple[int, ...]:
+        """The numbers of product nodes, per hidden layer."""
+        assert self.width is not None, UNSUITED
+        return per_layer(self.products, len(self.width)) if self.products else (0,) * len(self.width)
 
     @property
     def grids(self) -> tuple[int, ...]:
@@ -93,33 +142,68 @@ class KAN:
         assert self.degree is not None, UNSUITED
         return per_layer([self.degree] if isinstance(self.degree, int) else self.degree, len(self.width) + 1)
 
+    @property
+    def adaptive(self) -> bool:
+        """Whether stages choose the intervals that they cut."""
+        return self.knots == "adaptive" and self.basis != "chebyshev"
+
     def check(self, order: int) -> None:
         """Raise KanpdeError unless the splines are smooth enough for residuals of a PDE of this order."""
-        if min(self.degrees) < order + 1:
+        rough = [k for k, g in zip(self.degrees, self.grids, strict=True) if g > 1 and k < order + 1]
+        if self.basis != "chebyshev" and rough:
             raise KanpdeError(
-                f"degree={min(self.degrees)} is too low for an equation of order {order}: a continuous residual needs"
+                f"degree={min(rough)} is too low for an equation of order {order}: a continuous residual needs"
                 f" model.degree >= {order + 1}."
             )
 
     def stages(self) -> list[tuple[int, ...]]:
-        """Return the grids of each stage, coarse to fine; each is a multiple of the one before."""
+        """Return the grids of each stage, coarse to fine; without adaptive knots each is a multiple of the last."""
         assert self.start_grid is not None, UNSUITED
+        if self.adaptive:
+            first, *rest = self.grids
+            steps = [min(first, self.start_grid)]
+            while steps[-1] < first:
+                steps.append(min(first, max(steps[-1] + 1, int(GROWTH * steps[-1]))))
+            return [(step, *rest) for step in steps]
         ladders = [ladder(g, self.start_grid) for g in self.grids]
         count = max(map(len, ladders))
         return [tuple(steps[max(0, i - count + len(steps))] for steps in ladders) for i in range(count)]
 
-    def network(self, lower: Tensor, upper: Tensor, outputs: int, grids: Sequence[int] | None = None) -> Network:
-        """Return the network on the box [lower, upper] (d,), by default with the grids of the first stage."""
+    def network(
+        self,
+        lower: Tensor,
+        upper: Tensor,
+        outputs: int,
+        grids: Sequence[int] | None = None,
+        periodic: Sequence[int] = (),
+    ) -> Network:
+        """Return the network on the box [lower, upper] (d,), by default with the grids of the first stage.
+
+        `periodic` are the axes along which it repeats with the length of the box.
+        """
         assert self.width is not None, UNSUITED
-        widths = (len(lower), *self.width, outputs)
-        layers = []
-        for inputs, count, intervals, degree in zip(
-            widths[:-1], widths[1:], grids or self.stages()[0], self.degrees, strict=True
-        ):
-            start = lower.new_full((inputs,), -1.0)
-            spline = BSpline(degree, intervals, start, lower.new_full((inputs,), 2.0 / intervals))
-            layers.append(Layer(inputs, count, (spline, Activation("silu")) if self.base else (spline,)))
+        sums, products = (*self.width, outputs), (*self.product_nodes, 0)
+        layers: list[Layer] = []
+        for number, (g, k) in enumerate(zip(grids or self.stages()[0], self.degrees, strict=True)):
+            inputs = layers[-1].outputs if layers else len(lower)
+            # Every coordinate has its own knots; hidden units share the number of intervals.
+            groups = [(i, i + 1) for i in range(inputs)] if number == 0 else [(0, inputs)]
+            edges = [
+                Edges(self._basis(k, g, lower.new_ones(b - a), number == 0 and a in periodic), a, b) for a, b in groups
+            ]
+            if self.base:
+                # A silu does not repeat, so periodic inputs have none.
+                edges += [Edges(Activation("silu"), a, b) for a, b in groups if number or a not in periodic]
+            layers.append(Layer(inputs, tuple(edges), sums[number], products[number]))
         return Network(tuple(layers), lower, upper)
+
+    def _basis(self, degree: int, intervals: int, one: Tensor, periodic: bool) -> Learnable:
+        """Return the basis on [-1, 1] for as many inputs as `one` (I,) has entries."""
+        if periodic and self.basis != "bspline":
+            return Fourier(intervals, -one, one)
+        if self.basis == "chebyshev":
+            return Chebyshev(max(intervals, degree), -one, one)
+        return BSpline.uniform(degree, intervals, -one, one, periodic)
 
     def initial_parameters(self, network: Network, generator: torch.Generator) -> Tensor:
         """Return random parameters (P,); `generator` lives on the CPU, so that all devices start alike."""
@@ -137,29 +221,29 @@ def linear_weights(layer: Layer, last: bool, noise: float, generator: torch.Gene
     The directions of two inputs are equally spread over the half circle with a random shift; each is scaled to
     |z| <= 0.9, so that the next grid [-1, 1] is reached. The Greville abscissae make splines exactly linear.
     """
-    w = torch.zeros(layer.features, layer.outputs, dtype=torch.float64)
+    w = torch.zeros(layer.features, layer.linear, dtype=torch.float64)
     if last:
         return w
     if layer.inputs == 2:
-        shift = torch.rand(layer.outputs, generator=generator, dtype=torch.float64)
-        angles = pi * (torch.arange(layer.outputs, dtype=torch.float64) + shift) / layer.outputs
+        shift = torch.rand(layer.linear, generator=generator, dtype=torch.float64)
+        angles = pi * (torch.arange(layer.linear, dtype=torch.float64) + shift) / layer.linear
         directions = torch.stack([torch.cos(angles), torch.sin(angles)])
     else:
-        directions = torch.randn(layer.inputs, layer.outputs, generator=generator, dtype=torch.float64)
-    directions = 0.9 * directions / directions.abs().sum(dim=0)
-    for basis, part in zip(layer.bases, layer.parts(w.T), strict=True):
-        if isinstance(basis, BSpline):
-            part += directions.T[..., None] * basis.nodes().cpu()
+        directions = torch.randn(layer.inputs, layer.linear, generator=generator, dtype=torch.float64)
+    directions *= 0.9 / directions.abs().sum(dim=0)
+    for e, part in zip(layer.edges, layer.parts(w.T), strict=True):
+        if isinstance(e.basis, Learnable):
+            part += directions.T[:, e.first : e.last, None] * e.basis.ramp().cpu()
             part += noise * torch.randn(part.shape, generator=generator, dtype=torch.float64)
     return w
 
 
 def power_law_weights(layer: Layer, last: bool, noise: float, generator: torch.Generator) -> Tensor:
-    """Return normal weights (f, O) with standard deviation (G + k + 1)^-q I^-q / sqrt 3, q = 0.75 (base: 0.25)."""
-    w = torch.zeros(layer.features, layer.outputs, dtype=torch.float64)
-    size = 1 + max(basis.size for basis in layer.bases)
-    for basis, part in zip(layer.bases, layer.parts(w.T), strict=True):
-        q = 0.75 if isinstance(basis, BSpline) else 0.25
+    """Return normal weights (f, O) with standard deviation (K + 1)^-q I^-q / sqrt 3, q = 0.75 (base: 0.25)."""
+    w = torch.zeros(layer.features, layer.linear, dtype=torch.float64)
+    size = 1 + max(e.basis.size for e in layer.edges)
+    for e, part in zip(layer.edges, layer.parts(w.T), strict=True):
+        q = 0.75 if isinstance(e.basis, Learnable) else 0.25
         part += torch.randn(part.shape, generator=generator, dtype=torch.float64) / (size * layer.inputs) ** q
     return w
 

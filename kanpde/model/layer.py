@@ -2,13 +2,16 @@
 
 A KAN layer and an MLP layer differ only in their bases. With z = z_0 + dz and the scaled derivatives of a basis,
 
-    F_a[n, (i, g)] = sum_m B_g^(m)(z_0[n, i]) / m! [(dz)^m]_a[n, i],        y_a[n, o] = sum_f F_a[n, f] W[f, o].
+    F_a[n, (i, g)] = sum_m B_g^(m)(z_0[n, i]) / m! [(dz)^m]_a[n, i],        s_a[n, o] = sum_f F_a[n, f] W[f, o].
+
+The first nodes are these sums; product nodes multiply two sums each (the multiplication nodes of Liu et al. 2024b).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -17,11 +20,25 @@ from kanpde.basis import Basis
 from kanpde.multiindex import IndexSet
 
 
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """A basis on the edges from inputs `first` to `last` (exclusive)."""
+
+    basis: Basis
+    first: int
+    last: int
+
+    @property
+    def features(self) -> int:
+        """The number of basis functions of all these inputs."""
+        return (self.last - self.first) * self.basis.size
+
+
 @dataclass(frozen=True)
 class Tape:
     """What the reverse pass needs of a layer.
 
-    features: (C, N, f). derivatives: per basis, scaled, (M, N, I, K). powers: (dz)^m for m = 1.., each (C, N, I).
+    features: (C, N, f). derivatives: per edges, scaled, (M, N, I, K). powers: (dz)^m for m = 1.., each (C, N, I).
     """
 
     features: Tensor
@@ -29,32 +46,49 @@ class Tape:
     powers: list[Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
-    """I inputs, O outputs, the bases on every edge, and optionally a constant feature (bias)."""
+    """I inputs, the edges that read them, `sums` and `products` nodes, and optionally a constant feature (bias)."""
 
     inputs: int
-    outputs: int
-    bases: tuple[Basis, ...]
+    edges: tuple[Edges, ...]
+    sums: int
+    products: int = 0
     bias: bool = False
+
+    @property
+    def outputs(self) -> int:
+        """The number of nodes."""
+        return self.sums + self.products
+
+    @property
+    def linear(self) -> int:
+        """O, the number of sums: one for each sum node, two for each product node."""
+        return self.sums + 2 * self.products
 
     @property
     def features(self) -> int:
         """f, the number of features: all basis functions of all inputs, and the constant."""
-        return self.inputs * sum(basis.size for basis in self.bases) + self.bias
+        return sum(edges.features for edges in self.edges) + self.bias
 
     @property
     def parameters(self) -> int:
         """The number of weights f O."""
-        return self.features * self.outputs
+        return self.features * self.linear
 
     def parts(self, array: Tensor) -> Iterator[Tensor]:
         """Yield the features of each basis as views (..., I, K) of an array (..., f)."""
         start = 0
-        for basis in self.bases:
-            stop = start + self.inputs * basis.size
-            yield array[..., start:stop].unflatten(-1, (self.inputs, basis.size))
+        for edges in self.edges:
+            stop = start + edges.features
+            yield array[..., start:stop].unflatten(-1, (edges.last - edges.first, edges.basis.size))
             start = stop
+
+    def groups(self) -> list[slice]:
+        """Return the features of each single input and basis, and the bias, as slices."""
+        sizes = [e.basis.size for e in self.edges for _ in range(e.last - e.first)] + [1] * self.bias
+        ends = list(accumulate(sizes))
+        return [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
 
     def forward(self, indices: IndexSet, z: Tensor, reverse: bool = True) -> Tape:
         """Return the features of inputs z (C, N, I), with what the reverse pass needs unless `reverse` is False."""
@@ -63,33 +97,50 @@ class Layer:
         if self.bias:
             out[..., -1] = 0.0
             out[0, :, -1] = 1.0
-        derivatives = tuple(basis.taylor(z[0], indices.order + reverse) for basis in self.bases)
-        for b, part in zip(derivatives, self.parts(out), strict=True):
+        derivatives = tuple(e.basis.taylor(z[0, :, e.first : e.last], indices.order + reverse) for e in self.edges)
+        for e, b, part in zip(self.edges, derivatives, self.parts(out), strict=True):
             part[0] = b[0]
             for c, order in enumerate(indices.orders):
                 for m in range(1, order + 1):
-                    dz = powers[m - 1][c, ..., None]
+                    dz = powers[m - 1][c, :, e.first : e.last, None]
                     if m == 1:
                         torch.mul(b[m], dz, out=part[c])
                     else:
                         part[c].addcmul_(b[m], dz)
         return Tape(out, derivatives, powers) if reverse else Tape(out, (), [])
 
-    def pull_back(self, indices: IndexSet, tape: Tape, weights: Tensor, adjoint: Tensor) -> Tensor:
-        """Return the adjoint (C, N, I) of the inputs for the adjoint (C, N, O) of the outputs.
+    def nodes(self, indices: IndexSet, sums: Tensor) -> Tensor:
+        """Return the nodes (C, N, S + M) of sums (C, N, O)."""
+        if not self.products:
+            return sums
+        plain, left, right = sums.split((self.sums, self.products, self.products), dim=-1)
+        return torch.cat([plain, indices.multiply(left, right)], dim=-1)
 
-        dy_c / dz_a = [phi'(z)]_{c-a}, and phi' has the scaled derivatives (m + 1) B^(m+1) / (m + 1)!.
+    def nodes_adjoint(self, indices: IndexSet, sums: Tensor, adjoint: Tensor) -> Tensor:
+        """Return the adjoint of the sums (C, N, O) for one of the nodes (C, N, S + M)."""
+        if not self.products:
+            return adjoint
+        _, left, right = sums.split((self.sums, self.products, self.products), dim=-1)
+        plain, product = adjoint.split((self.sums, self.products), dim=-1)
+        factors = (indices.multiply_adjoint(other, product) for other in (right, left))
+        return torch.cat([plain, *factors], dim=-1)
+
+    def pull_back(self, indices: IndexSet, tape: Tape, weights: Tensor, adjoint: Tensor) -> Tensor:
+        """Return the adjoint (C, N, I) of the inputs for the adjoint (C, N, O) of the sums.
+
+        ds_c / dz_a = [phi'(z)]_{c-a}, and phi' has the scaled derivatives (m + 1) B^(m+1) / (m + 1)!.
         """
         pulled = adjoint @ weights.T
         out = adjoint.new_zeros(len(indices), adjoint.shape[1], self.inputs)
-        sums = [contract(d[1:], part) for d, part in zip(tape.derivatives, self.parts(pulled), strict=True)]
-        for c, order in enumerate(indices.orders):
-            s = [(m + 1) * sum((total(c, m) for total in sums[1:]), sums[0](c, m)) for m in range(order + 1)]
-            for a, b in indices.splits[c]:
-                if b == 0:
-                    out[a] += s[0]
-                for m in range(1, indices.orders[b] + 1):
-                    out[a].addcmul_(tape.powers[m - 1][b], s[m])
+        for e, d, part in zip(self.edges, tape.derivatives, self.parts(pulled), strict=True):
+            total, columns = contract(d[1:], part), slice(e.first, e.last)
+            for c, order in enumerate(indices.orders):
+                s = [(m + 1) * total(c, m) for m in range(order + 1)]
+                for a, b in indices.splits[c]:
+                    if b == 0:
+                        out[a, :, columns] += s[0]
+                    for m in range(1, indices.orders[b] + 1):
+                        out[a, :, columns].addcmul_(tape.powers[m - 1][b, :, columns], s[m])
         return out
 
 

@@ -9,9 +9,9 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from kanpde.basis import Activation
+from kanpde.basis import Activation, Fourier
 from kanpde.errors import KanpdeError
-from kanpde.model.layer import Layer
+from kanpde.model.layer import Edges, Layer
 from kanpde.model.network import Network
 from kanpde.problem import Problem
 
@@ -41,22 +41,31 @@ class MLP:
         """Return the only stage."""
         return [()]
 
-    def network(self, lower: Tensor, upper: Tensor, outputs: int, grids: Sequence[int] | None = None) -> Network:
-        """Return the network on the box [lower, upper] (d,)."""
-        widths = (len(lower), *self.width, outputs)
-        names = ("identity", *[self.activation] * len(self.width))
-        layers = tuple(
-            Layer(i, o, (Activation(name),), bias=True)
-            for i, o, name in zip(widths[:-1], widths[1:], names, strict=True)
+    def network(
+        self,
+        lower: Tensor,
+        upper: Tensor,
+        outputs: int,
+        grids: Sequence[int] | None = None,
+        periodic: Sequence[int] = (),
+    ) -> Network:
+        """Return the network on the box [lower, upper] (d,); it sees the sine and cosine of the axes in `periodic`."""
+        widths, one = (*self.width, outputs), lower.new_ones(1)
+        first = tuple(
+            Edges(Fourier(1, -one, one, constant=False) if i in periodic else Activation("identity"), i, i + 1)
+            for i in range(len(lower))
         )
-        return Network(layers, lower, upper)
+        layers = [Layer(len(lower), first, widths[0], bias=True)]
+        for inputs, width in zip(widths[:-1], widths[1:], strict=True):
+            layers.append(Layer(inputs, (Edges(Activation(self.activation), 0, inputs),), width, bias=True))
+        return Network(tuple(layers), lower, upper)
 
     def initial_parameters(self, network: Network, generator: torch.Generator) -> Tensor:
         """Return random parameters (P,): normal weights of Glorot & Bengio 2010, biases uniform on [-1, 1] / sqrt I."""
         weights = []
         for layer in network.layers:
-            w = torch.randn(layer.features, layer.outputs, generator=generator, dtype=torch.float64)
-            w *= sqrt(2.0 / (layer.inputs + layer.outputs))
-            w[-1] = (2 * torch.rand(layer.outputs, generator=generator, dtype=torch.float64) - 1) / sqrt(layer.inputs)
+            w = torch.randn(layer.features, layer.linear, generator=generator, dtype=torch.float64)
+            w *= sqrt(2.0 / (layer.inputs + layer.linear))
+            w[-1] = (2 * torch.rand(layer.linear, generator=generator, dtype=torch.float64) - 1) / sqrt(layer.inputs)
             weights.append(w.reshape(-1))
         return torch.cat(weights).to(network.lower)

@@ -2,41 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from kanpde.basis import BSpline
-from kanpde.model.layer import Layer, Tape
+from kanpde.basis import BSpline, Learnable
+from kanpde.model.factor import Factor, Factors, First, FirstFactor, neighbours
+from kanpde.model.layer import Edges, Layer, Tape
 from kanpde.multiindex import IndexSet
 
 MARGIN = 0.02
 
 
-@dataclass(frozen=True)
-class Factor:
-    """A layer's share of a Jacobian: dr[n] / dW[f, o] = sum_c adjoint[c, n, o] features[c, n, f]."""
+class Passed(NamedTuple):
+    """How a layer was passed: what its reverse pass needs (the first layer has none), and its sums (C, N, O)."""
 
-    adjoint: Tensor
-    features: Tensor
-
-    def rows(self) -> Tensor:
-        """Return the dense Jacobian (N, f O)."""
-        return torch.einsum("cno,cnf->nfo", self.adjoint, self.features).flatten(1)
-
-    def times(self, direction: Tensor) -> Tensor:
-        """Return J v (N,) for a direction (f, O)."""
-        return ((self.features @ direction) * self.adjoint).sum(dim=(0, 2))
-
-    def transposed_times(self, weights: Tensor) -> Tensor:
-        """Return J^T w (f O,) for weights (N,)."""
-        return torch.einsum("cnf,cno->fo", self.features, self.adjoint * weights[:, None]).flatten()
+    tape: Tape | None
+    sums: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Network:
     """Layers on inputs that are mapped affinely from the box [lower, upper] (d,) to [-1, 1]."""
 
@@ -60,7 +49,7 @@ class Network:
 
     def weights(self, theta: Tensor) -> list[Tensor]:
         """Return the weights (f, O) of each layer as views of the parameters (P,)."""
-        return [theta[p].view(x.features, x.outputs) for p, x in zip(self.places, self.layers, strict=True)]
+        return [theta[p].view(x.features, x.linear) for p, x in zip(self.places, self.layers, strict=True)]
 
     def embed(self, indices: IndexSet, points: Tensor) -> Tensor:
         """Return the mapped coordinates of points (N, d) as Taylor coefficients (C, N, d)."""
@@ -73,70 +62,107 @@ class Network:
                 z[channel, :, axis] = slope[axis]
         return z
 
-    def first(self, indices: IndexSet, points: Tensor) -> Tape:
-        """Return the first layer's features at points (N, d); no parameter enters them."""
-        return self.layers[0].forward(indices, self.embed(indices, points), reverse=False)
+    def first(self, indices: IndexSet, points: Tensor, parts: Sequence[slice] = (slice(None),)) -> First:
+        """Return the first layer's features at points (N, d), in blocks of points; no parameter enters them."""
+        return First.of(self.layers[0], indices, self.embed(indices, points), parts)
 
-    def forward(self, theta: Tensor, indices: IndexSet, first: Tape, reverse: bool = True) -> tuple[Tensor, list[Tape]]:
-        """Return the outputs (C, N, O) and every layer's tape; `reverse` keeps what `factors` needs."""
+    def forward(
+        self, theta: Tensor, indices: IndexSet, first: First, reverse: bool = True
+    ) -> tuple[Tensor, list[Passed]]:
+        """Return the outputs (C, N, O) and how each layer was passed; `reverse` keeps what `factors` needs."""
         weights = self.weights(theta)
-        tapes = [first]
-        y = first.features @ weights[0]
-        for layer, w in zip(self.layers[1:], weights[1:], strict=True):
-            tapes.append(layer.forward(indices, y, reverse))
-            y = tapes[-1].features @ w
-        return y, tapes
+        sums = first.times(weights[0])
+        passed = [Passed(None, sums)]
+        for before, layer, w in zip(self.layers[:-1], self.layers[1:], weights[1:], strict=True):
+            tape = layer.forward(indices, before.nodes(indices, sums), reverse)
+            sums = tape.features @ w
+            passed.append(Passed(tape, sums))
+        return sums, passed
 
-    def factors(self, theta: Tensor, indices: IndexSet, tapes: list[Tape], adjoint: Tensor) -> list[Factor]:
+    def factors(self, theta: Tensor, indices: IndexSet, first: First, passed: list[Passed], adjoint: Tensor) -> Factors:
         """Return each layer's factor of the Jacobian of sum over channels of adjoint (C, N, O) times the output."""
         weights = self.weights(theta)
-        found = []
-        for layer, w, tape in reversed(list(zip(self.layers, weights, tapes, strict=True))):
-            found.append(Factor(adjoint, tape.features))
-            if layer is not self.layers[0]:
+        deeper: list[Factor] = []
+        for layer, (tape, sums), w in reversed(list(zip(self.layers, passed, weights, strict=True))):
+            adjoint = layer.nodes_adjoint(indices, sums, adjoint)
+            if tape is not None:
+                deeper.insert(0, Factor(adjoint, tape.features))
                 adjoint = layer.pull_back(indices, tape, w, adjoint)
-        return found[::-1]
+        return FirstFactor(adjoint, first), deeper
 
-    def refined(self, grids: tuple[int, ...]) -> tuple[Network, Change]:
-        """Return the same function on finer grids, one number of intervals per layer (multiples of the present)."""
+    def neighbours(self, points: Tensor) -> tuple[Tensor, list[slice]]:
+        """Return an order (N,) of points (N, d) in which those that share features stand together, and these parts."""
+        return neighbours(self.grids(), (points - self.lower) / (self.upper - self.lower))
 
-        def finer(number: int, basis: BSpline) -> tuple[BSpline, Tensor]:
-            return basis.refined(grids[number] // basis.intervals)
+    def refined(self, factors: Sequence[int]) -> tuple[Network, Change]:
+        """Return the same function with the resolution of each layer's bases multiplied by a factor."""
+        return self._changed(lambda number, edges: edges.basis.refined(factors[number]))
 
-        return self._changed(finer)
+    def bisected(self, chosen: Sequence[Tensor]) -> tuple[Network, Change]:
+        """Return the same function with chosen intervals (G,) of the first layer's splines cut in halves."""
+        masks = iter(chosen)
+
+        def cut(number: int, edges: Edges) -> tuple[Learnable, Tensor] | None:
+            if number or not isinstance(edges.basis, BSpline):
+                return None
+            return edges.basis.bisected(next(masks))
+
+        return self._changed(cut)
 
     def covering(self, theta: Tensor, points: Tensor) -> tuple[Network, Change]:
         """Return the same function with the inner grids covering the activations at `points` (N, d) and 2 % more."""
         value = IndexSet(tuple(str(i) for i in range(points.shape[1])))
-        _, tapes = self.forward(theta, value, self.first(value, points), reverse=False)
-        inputs = [tape.features[0] @ w for tape, w in zip(tapes, self.weights(theta), strict=True)][:-1]
+        _, passed = self.forward(theta, value, self.first(value, points), reverse=False)
+        inputs = [layer.nodes(value, step.sums)[0] for layer, step in zip(self.layers, passed, strict=True)][:-1]
 
-        def covered(number: int, basis: BSpline) -> tuple[BSpline, Tensor]:
+        def covered(number: int, edges: Edges) -> tuple[Learnable, Tensor] | None:
             if number == 0:
-                return basis, torch.eye(basis.size, dtype=theta.dtype, device=theta.device)
-            low, high = inputs[number - 1].amin(dim=0), inputs[number - 1].amax(dim=0)
+                return None
+            here = inputs[number - 1][:, edges.first : edges.last]
+            low, high = here.amin(dim=0), here.amax(dim=0)
             margin = MARGIN * (high - low)
-            return basis.covering(low - margin, high + margin)
+            return edges.basis.covering(low - margin, high + margin)
 
         return self._changed(covered)
 
-    def _changed(self, change: Callable[[int, BSpline], tuple[BSpline, Tensor]]) -> tuple[Network, Change]:
+    def grids(self) -> list[Tensor | None]:
+        """Return for every coordinate the breaks (G + 1,) of its splines in [0, 1], None where it has no splines."""
+        found: list[Tensor | None] = [None] * len(self.lower)
+        for edges in self.layers[0].edges:
+            if isinstance(edges.basis, BSpline):
+                for i, breaks in enumerate(edges.basis.breaks, start=edges.first):
+                    found[i] = (breaks - breaks[0]) / (breaks[-1] - breaks[0])
+        return found
+
+    def saved(self) -> list[list[dict[str, Tensor] | None]]:
+        """Return what the bases of each layer became during training, as plain data."""
+        return [[e.basis.saved() if isinstance(e.basis, Learnable) else None for e in x.edges] for x in self.layers]
+
+    def restored(self, saved: list[list[dict[str, Tensor] | None]]) -> Network:
+        """Return the network with the bases that `saved` describes."""
+        layers = []
+        for layer, rows in zip(self.layers, saved, strict=True):
+            edges = [
+                e if row is None else replace(e, basis=e.basis.restored(row))
+                for e, row in zip(layer.edges, rows, strict=True)
+            ]
+            layers.append(replace(layer, edges=tuple(edges)))
+        return replace(self, layers=tuple(layers))
+
+    def _changed(self, change: Callable[[int, Edges], tuple[Learnable, Tensor] | None]) -> tuple[Network, Change]:
         layers, maps = [], []
         for number, layer in enumerate(self.layers):
-            bases, layer_maps = [], []
-            for basis in layer.bases:
-                new, matrix = change(number, basis) if isinstance(basis, BSpline) else (basis, None)
-                bases.append(new)
-                layer_maps.append(matrix)
-            layers.append(replace(layer, bases=tuple(bases)))
-            maps.append(tuple(layer_maps))
+            found = [change(number, e) if isinstance(e.basis, Learnable) else None for e in layer.edges]
+            edges = [e if new is None else replace(e, basis=new[0]) for e, new in zip(layer.edges, found, strict=True)]
+            layers.append(replace(layer, edges=tuple(edges)))
+            maps.append(tuple(None if new is None else new[1] for new in found))
         new_network = replace(self, layers=tuple(layers))
         return new_network, Change(self, new_network, tuple(maps))
 
 
 @dataclass(frozen=True)
 class Change:
-    """An exact change of bases: per layer and basis a linear map (K', K) or (I, K', K), None where nothing changed."""
+    """An exact change of bases: per layer and edges a linear map (I, K', K), None where nothing changed."""
 
     old: Network
     new: Network
@@ -159,7 +185,7 @@ class Change:
         for old, new, w, maps in zip(
             self.old.layers, self.new.layers, self.old.weights(vector), self.maps, strict=True
         ):
-            out = w.new_zeros(new.outputs, new.features)
+            out = w.new_zeros(new.linear, new.features)
             if new.bias:
                 out[:, -1] = w[-1]
             for part, target, matrix in zip(old.parts(w.T), new.parts(out), maps, strict=True):

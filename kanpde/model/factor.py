@@ -1,0 +1,185 @@
+"""Factors of the Jacobian, one per layer; the first layer keeps only what does not vanish.
+
+At fixed points the features of the first layer never change. A spline is zero on most of the box and an input has no
+derivatives along the other coordinates, so points that lie together share their few non-zero features: the first
+layer's part of the Jacobian, and with it J^T J, is made of small dense blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kanpde.model.layer import Layer
+from kanpde.multiindex import IndexSet
+
+BLOCK_POINTS = 512
+"""Points that a block of the first layer has at least, on average."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Features (C', n, f') of some channels and consecutive columns of the first layer, at the points of a block."""
+
+    channels: list[int]
+    columns: slice
+    features: Tensor
+
+
+@dataclass(frozen=True)
+class Block:
+    """The features that do not vanish at the points in `part`."""
+
+    part: slice
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
+class First:
+    """The first layer's features at fixed points, for `size` features in all and `points` points."""
+
+    blocks: tuple[Block, ...]
+    size: int
+    points: int
+    channels: int
+
+    @classmethod
+    def of(cls, layer: Layer, indices: IndexSet, z: Tensor, parts: Sequence[slice]) -> First:
+        """Return the features of inputs z (C, N, I), with a block for each of the parts that N splits into."""
+        blocks = []
+        for part in parts:
+            features = layer.forward(indices, z[:, part], reverse=False).features
+            pieces = []
+            for columns in layer.groups():
+                there = (features[:, :, columns] != 0).any(dim=1)
+                channels = there.any(dim=1).nonzero()[:, 0].tolist()
+                for run in runs(there.any(dim=0), columns.start):
+                    pieces.append(Piece(channels, run, features[channels][:, :, run].contiguous()))
+            blocks.append(Block(part, tuple(pieces)))
+        return cls(tuple(blocks), layer.features, z.shape[1], len(indices))
+
+    @property
+    def entries(self) -> int:
+        """The numbers that are held."""
+        return sum(piece.features.numel() for block in self.blocks for piece in block.pieces)
+
+    def times(self, weights: Tensor) -> Tensor:
+        """Return the sums (C, N, O) for weights (f, O)."""
+        sums = weights.new_zeros(self.channels, self.points, weights.shape[1])
+        for block in self.blocks:
+            for piece in block.pieces:
+                product = piece.features @ weights[piece.columns]
+                for c, part in zip(piece.channels, product, strict=True):
+                    sums[c, block.part] += part
+        return sums
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A layer's share of a Jacobian: dr[n] / dW[f, o] = sum_c adjoint[c, n, o] features[c, n, f]."""
+
+    adjoint: Tensor
+    features: Tensor
+
+    def rows(self, part: slice = slice(None)) -> Tensor:
+        """Return the dense Jacobian (N, f O) at some points."""
+        return torch.einsum("cno,cnf->nfo", self.adjoint[:, part], self.features[:, part]).flatten(1)
+
+    def times(self, direction: Tensor) -> Tensor:
+        """Return J v (N,) for a direction (f, O)."""
+        return ((self.features @ direction) * self.adjoint).sum(dim=(0, 2))
+
+    def transposed_times(self, weights: Tensor) -> Tensor:
+        """Return J^T w (f O,) for weights (N,)."""
+        return torch.einsum("cnf,cno->fo", self.features, self.adjoint * weights[:, None]).flatten()
+
+
+@dataclass(frozen=True)
+class FirstFactor:
+    """The same for the first layer."""
+
+    adjoint: Tensor
+    first: First
+
+    def block(self, block: Block) -> list[Tensor]:
+        """Return for each piece its columns of the Jacobian (n, f' O) at the points of a block."""
+        adjoint = self.adjoint[:, block.part]
+        return [
+            torch.einsum("cno,cnf->nfo", adjoint[piece.channels], piece.features).flatten(1) for piece in block.pieces
+        ]
+
+    def columns(self, block: Block) -> list[slice]:
+        """Return where the columns of each piece stand in the Jacobian."""
+        outputs = self.adjoint.shape[2]
+        return [slice(piece.columns.start * outputs, piece.columns.stop * outputs) for piece in block.pieces]
+
+    def rows(self) -> Tensor:
+        """Return the dense Jacobian (N, f O)."""
+        dense = self.adjoint.new_zeros(self.first.points, self.first.size * self.adjoint.shape[2])
+        for block in self.first.blocks:
+            for columns, entries in zip(self.columns(block), self.block(block), strict=True):
+                dense[block.part, columns] = entries
+        return dense
+
+    def times(self, direction: Tensor) -> Tensor:
+        """Return J v (N,) for a direction (f, O)."""
+        return (self.first.times(direction) * self.adjoint).sum(dim=(0, 2))
+
+    def transposed_times(self, weights: Tensor) -> Tensor:
+        """Return J^T w (f O,) for weights (N,)."""
+        total = self.adjoint.new_zeros(self.first.size, self.adjoint.shape[2])
+        weighted = self.adjoint * weights[:, None]
+        for block in self.first.blocks:
+            for piece in block.pieces:
+                share = torch.einsum("cnf,cno->fo", piece.features, weighted[piece.channels][:, block.part])
+                total[piece.columns] += share
+        return total.flatten()
+
+
+Factors = tuple[FirstFactor, list[Factor]]
+
+
+def jacobian_blocks(factors: Factors) -> Iterator[tuple[slice, list[slice], Tensor]]:
+    """Yield a Jacobian in blocks: the rows, the columns that do not vanish, the entries (n, P')."""
+    first, deeper = factors
+    start = first.first.size * first.adjoint.shape[2]
+    others = []
+    for factor in deeper:
+        others.append(slice(start, start + factor.features.shape[2] * factor.adjoint.shape[2]))
+        start = others[-1].stop
+    for block in first.first.blocks:
+        entries = torch.cat([*first.block(block), *(f.rows(block.part) for f in deeper)], dim=1)
+        yield block.part, [*first.columns(block), *others], entries
+
+
+def runs(there: Tensor, start: int) -> Iterator[slice]:
+    """Yield the runs of true values of a mask, shifted by `start`."""
+    padded = torch.nn.functional.pad(there.to(torch.int8), (1, 1))
+    edges = padded.diff().nonzero()[:, 0].tolist()
+    for first, last in zip(edges[::2], edges[1::2], strict=True):
+        yield slice(start + first, start + last)
+
+
+def neighbours(grids: Sequence[Tensor | None], points: Tensor) -> tuple[Tensor, list[slice]]:
+    """Return an order (N,) of points in [0, 1]^d (N, d), and the parts of it whose points lie together.
+
+    The box is cut along breaks (G + 1,) of the splines, into about N / 48 cells with as many cuts for every coordinate
+    that has splines as for the others.
+    """
+    axes = [axis for axis, breaks in enumerate(grids) if breaks is not None and len(breaks) > 2]
+    cells = torch.zeros(len(points), dtype=torch.long, device=points.device)
+    wanted = max(1.0, len(points) / BLOCK_POINTS)
+    for done, axis in enumerate(sorted(axes, key=lambda axis: len(grids[axis]))):  # type: ignore[arg-type]
+        breaks = grids[axis]
+        assert breaks is not None
+        cuts = max(1, min(len(breaks) - 1, int(wanted ** (1 / (len(axes) - done)))))
+        wanted /= cuts
+        interval = torch.searchsorted(breaks[1:-1].to(points).contiguous(), points[:, axis].contiguous(), right=True)
+        cells = cells * cuts + interval * cuts // (len(breaks) - 1)
+    order = torch.argsort(cells, stable=True)
+    counts = torch.unique_consecutive(cells[order], return_counts=True)[1].tolist()
+    ends = [sum(counts[: i + 1]) for i in range(len(counts))]
+    return order, [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
