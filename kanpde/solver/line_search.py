@@ -36,9 +36,9 @@ def strong_wolfe(
 ) -> Trial | None:
     """Return a step from `start` (length 0, negative slope) that meets the strong Wolfe conditions.
 
-    `length` is tried first. The conditions are f(a) <= f(0) + decrease a f'(0) and |f'(a)| <= curvature |f'(0)|. Where
-    that is not found in 30 evaluations the lowest trial with a sufficient decrease is returned, and None if there is none. Trials that are not finite are too
-    long.
+    They are f(a) <= f(0) + decrease a f'(0) and |f'(a)| <= curvature |f'(0)|; `length` is tried first. Where they are
+    not met in 30 evaluations the lowest trial with a sufficient decrease is returned, and None if there is none.
+    Trials that are not finite are too long.
     """
     low, high = start, None
     trial = start

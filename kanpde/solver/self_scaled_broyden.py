@@ -95,8 +95,8 @@ def updated(h: Tensor | None, s: Tensor, y: Tensor, bs: Tensor, update: str) -> 
     """Return the inverse Hessian (P, P) after a step s (P,) that changed the gradient by y; bs is H^-1 s.
 
     It is symmetric, meets the secant equation H y = s, and stays positive definite. None for H is the identity, which
-    is then scaled to the step. Without positive curvature (s^T y <= 0) H is returned as it is; where rounding has spoilt
-    it, None.
+    is then scaled to the step. Without positive curvature (s^T y <= 0) H is returned as it is, and None where rounding
+    has spoilt it.
     Source: Urban et al. 2024 after Al-Baali 1998, in the letters of the former; H = B^-1.
     """
     ys = float(y @ s)
