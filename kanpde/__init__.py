@@ -12,7 +12,7 @@ from kanpde.model import KAN, MLP
 from kanpde.problem import Problem, Reference, dirichlet, initial, initial_velocity, neumann, robin
 from kanpde.run import Run, solve
 from kanpde.sampling import Sampling
-from kanpde.solver import LBFGS, Adam, Chain, LevenbergMarquardt
+from kanpde.solver import LBFGS, Adam, Chain, GaussNewton, LevenbergMarquardt, SelfScaledBroyden
 from kanpde.training import Budget
 from kanpde.version import __version__
 
@@ -26,6 +26,7 @@ __all__ = [
     "Chain",
     "Errors",
     "Field",
+    "GaussNewton",
     "KanpdeError",
     "LevenbergMarquardt",
     "Points",
@@ -33,6 +34,7 @@ __all__ = [
     "Reference",
     "Run",
     "Sampling",
+    "SelfScaledBroyden",
     "__version__",
     "default_threads",
     "dirichlet",

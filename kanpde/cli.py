@@ -35,6 +35,7 @@ GROUPS: dict[str, dict[str, type]] = {
     "model": {"kan": kanpde.KAN, "mlp": kanpde.MLP},
     "solver": {
         "levenberg_marquardt": kanpde.LevenbergMarquardt,
+        "self_scaled_broyden": kanpde.SelfScaledBroyden,
         "lbfgs": kanpde.LBFGS,
         "adam": kanpde.Adam,
     },

@@ -2,24 +2,154 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import hypot
+
 import torch
 from torch import Tensor
 
 TINY = 1e-300
+LINEAR = ("auto", "cholesky", "qr", "svd")
+CONDITION = 1e15
+"""Estimate of the condition number of equilibrated normal equations from which "auto" goes on to QR."""
+SINGULAR = 1e-13
+"""Singular values below this share of the largest one are left out."""
+
+Solve = Callable[[Tensor], Tensor | None]
+Blocks = Callable[[], Iterable[tuple[Tensor, Tensor]]]
+
+
+@dataclass(frozen=True)
+class Cholesky:
+    """A + diag(damping) = S^-1 L L^T S^-1, S diagonal such that L L^T has a unit diagonal (van der Sluis 1969)."""
+
+    scale: Tensor
+    lower: Tensor
+
+    @property
+    def condition(self) -> float:
+        """A lower bound of the condition number of L L^T, from the diagonal of L."""
+        return float(self.lower.diagonal().min()) ** -2
+
+    def solve(self, right: Tensor) -> Tensor | None:
+        """Return (A + diag(damping))^-1 b (P,), or None if it is not finite."""
+        return finite(self.scale * torch.cholesky_solve((self.scale * right)[:, None], self.lower)[:, 0])
+
+    def whitened(self, z: Tensor) -> Tensor:
+        """Return S L^-T z (P,), which has the covariance (A + diag(damping))^-1 for white z."""
+        return self.scale * torch.linalg.solve_triangular(self.lower.T, z[:, None], upper=True)[:, 0]
+
+    def transposed_whitened(self, p: Tensor) -> Tensor:
+        """Return L^-1 S p (P,), the transpose of `whitened`."""
+        return torch.linalg.solve_triangular(self.lower, (self.scale * p)[:, None], upper=False)[:, 0]
+
+
+def cholesky(matrix: Tensor, damping: Tensor) -> Cholesky | None:
+    """Return the equilibrated factor of A + diag(damping), A (P, P) positive semidefinite, or None if it fails."""
+    damped = matrix + torch.diag(damping)
+    scale = damped.diagonal().clamp_min(TINY).rsqrt()
+    lower, info = torch.linalg.cholesky_ex(damped * scale * scale[:, None])
+    return Cholesky(scale, lower) if int(info) == 0 else None
 
 
 def solve_damped(matrix: Tensor, right: Tensor, damping: Tensor) -> Tensor | None:
-    """Return (A + diag(damping))^-1 b for a symmetric positive semidefinite A (P, P), or None if that fails.
+    """Return (A + diag(damping))^-1 b for a symmetric positive semidefinite A (P, P), or None if that fails."""
+    factor = cholesky(matrix, damping)
+    return None if factor is None else factor.solve(right)
 
-    Cholesky after symmetric equilibration to a unit diagonal (van der Sluis 1969).
+
+def damped_step(
+    matrix: Tensor, gradient: Tensor, blocks: Blocks, damping: Tensor, linear: str
+) -> tuple[Tensor | None, Solve]:
+    """Return the p (P,) that minimises |J p + r|^2 + |diag(damping)^(1/2) p|^2, and b -> (J^T J + diag(damping))^-1 b.
+
+    matrix: J^T J. gradient: J^T r. blocks: gives the rows of r and J, in pieces.
+    linear: "cholesky" of the equilibrated normal equations; "qr" of [J; diag(damping)^(1/2)], a piece at a time, whose
+    error grows with the condition number and not with its square; "svd" of the triangle of that, with small singular
+    values left out. "auto" takes the first that works: Cholesky must not fail and its condition number not be estimated
+    above 1e15, the triangle must not be singular. None stands for what failed.
     """
-    damped = matrix + torch.diag(damping)
-    scale = damped.diagonal().clamp_min(TINY).rsqrt()
-    factor, info = torch.linalg.cholesky_ex(damped * scale * scale[:, None])
-    if int(info) != 0:
-        return None
-    step = scale * torch.cholesky_solve((scale * right)[:, None], factor)[:, 0]
-    return step if bool(torch.isfinite(step).all()) else None
+    if linear in ("auto", "cholesky"):
+        factor = cholesky(matrix, damping)
+        if factor is not None and (linear == "cholesky" or factor.condition <= CONDITION):
+            return factor.solve(-gradient), factor.solve
+        if linear == "cholesky":
+            return None, lambda right: None
+    r, c = triangle(blocks(), damping)
+    if linear in ("auto", "qr"):
+        step = finite(torch.linalg.solve_triangular(r, c[:, None], upper=True)[:, 0])
+        if step is not None or linear == "qr":
+            return step, lambda right: finite(torch.cholesky_solve(right[:, None], r, upper=True)[:, 0])
+    scale = r.norm(dim=0).clamp_min(TINY).reciprocal()
+    if not bool(torch.isfinite(r).all()):
+        return None, lambda right: None
+    u, s, vt = torch.linalg.svd(r * scale)
+    inverse = torch.where(s > SINGULAR * s[0], 1 / s, 0.0)
+    return (
+        finite(scale * (vt.T @ (inverse * (u.T @ c)))),
+        lambda right: finite(scale * (vt.T @ (inverse.square() * (vt @ (scale * right))))),
+    )
+
+
+def triangle(blocks: Iterable[tuple[Tensor, Tensor]], damping: Tensor) -> tuple[Tensor, Tensor]:
+    """Return R (P, P) and c = -Q^T [r; 0] (P,) of [J; diag(damping)^(1/2)] = Q R, J and r in pieces.
+
+    One piece after the other is folded into the triangle, so no more than one is held (Demmel et al. 2012).
+    """
+    size = len(damping)
+    r = torch.cat([torch.diag(damping.sqrt()), damping.new_zeros(size, 1)], dim=1)
+    for residual, rows in blocks:
+        r = torch.linalg.qr(torch.cat([r, torch.cat([rows, -residual[:, None]], dim=1)]), mode="r").R
+    return r[:size, :size], r[:size, size]
+
+
+def lsmr(
+    times: Callable[[Tensor], Tensor],
+    transposed_times: Callable[[Tensor], Tensor],
+    right: Tensor,
+    accuracy: float,
+    limit: int,
+) -> tuple[Tensor, int]:
+    """Return an x that minimises |A x - b|, and the iterations taken (Fong & Saunders 2011, algorithm LSMR).
+
+    A is given by its products A v and A^T u. It ends when |A^T (A x - b)|, which falls in each iteration, is `accuracy`
+    of what it was for x = 0, or after `limit` iterations.
+    """
+    beta = right.norm()
+    u = right / beta.clamp_min(TINY)
+    v = transposed_times(u)
+    alpha = v.norm()
+    v = v / alpha.clamp_min(TINY)
+    x, h, h_bar = torch.zeros_like(v), v, torch.zeros_like(v)
+    zeta_bar, alpha_bar = float(alpha * beta), float(alpha)
+    rho = rho_bar = c_bar = 1.0
+    s_bar, goal, iteration = 0.0, accuracy * zeta_bar, 0
+    while abs(zeta_bar) > goal and iteration < limit:
+        iteration += 1
+        u = times(v) - alpha * u
+        beta = u.norm()
+        u = u / beta.clamp_min(TINY)
+        v = transposed_times(u) - beta * v
+        alpha = v.norm()
+        v = v / alpha.clamp_min(TINY)
+        rho_old, rho_bar_old = rho, rho_bar
+        rho = max(hypot(alpha_bar, float(beta)), TINY)
+        c, s = alpha_bar / rho, float(beta) / rho
+        theta, alpha_bar = s * float(alpha), c * float(alpha)
+        theta_bar = s_bar * rho
+        rho_bar = max(hypot(c_bar * rho, theta), TINY)
+        c_bar, s_bar = c_bar * rho / rho_bar, theta / rho_bar
+        zeta, zeta_bar = c_bar * zeta_bar, -s_bar * zeta_bar
+        h_bar = h - (theta_bar * rho / (rho_old * rho_bar_old)) * h_bar
+        x = x + (zeta / (rho * rho_bar)) * h_bar
+        h = v - (theta / rho) * h
+    return x, iteration
+
+
+def finite(x: Tensor) -> Tensor | None:
+    """Return x, or None if an entry is not finite."""
+    return x if bool(torch.isfinite(x).all()) else None
 
 
 def solve_least_squares(matrix: Tensor, right: Tensor, ridge: float) -> Tensor | None:
@@ -33,4 +163,4 @@ def solve_least_squares(matrix: Tensor, right: Tensor, ridge: float) -> Tensor |
     rows = torch.cat([matrix / norms, ridge**0.5 * torch.eye(size, dtype=matrix.dtype, device=matrix.device)])
     q, r = torch.linalg.qr(rows)
     x = torch.linalg.solve_triangular(r, (q[: len(right)].T @ right)[:, None], upper=True)[:, 0] / norms
-    return x if bool(torch.isfinite(x).all()) else None
+    return finite(x)

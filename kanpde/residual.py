@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from math import ceil
 
 import torch
@@ -178,9 +179,14 @@ class Linearisation:
         """Yield the residual rows and the layers' factors of each batch and equation."""
         return iter(self._held if self._held is not None else self._system.factors(self._theta))
 
+    def blocks(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the residual rows (n,) and the Jacobian (n, P) of each batch and equation."""
+        for r, factors in self:
+            yield r, torch.cat([factor.rows() for factor in factors], dim=1)
+
     def dense(self) -> tuple[Tensor, Tensor]:
         """Return r (R,) and J (R, P)."""
-        rows = [(r, torch.cat([first.rows(), *(f.rows() for f in deeper)], dim=1)) for r, (first, deeper) in self]
+        rows = list(self.blocks())
         return torch.cat([r for r, _ in rows]), torch.cat([j for _, j in rows])
 
     def normal_equations(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -214,29 +220,44 @@ class Linearisation:
                     diagonal[where] += square
         return gradient, diagonal
 
+    def kernel(self) -> tuple[Tensor, Tensor]:
+        """Return r (R,) and J J^T (R, R) without any row of J.
+
+        Per layer it is the sum over pairs of channels of (A_c A_c'^T) * (F_c F_c'^T), A the adjoints, F the features.
+        """
+        blocks = list(self)
+        starts = list(accumulate((len(r) for r, _ in blocks), initial=0))
+        matrix = self._theta.new_empty(starts[-1], starts[-1])
+        for i, (_, left) in enumerate(blocks):
+            for k, (_, right) in enumerate(blocks[: i + 1]):
+                block = sum((inner(f, g) for f, g in zip(left, right, strict=True)), self._theta.new_zeros(()))
+                matrix[starts[i] : starts[i + 1], starts[k] : starts[k + 1]] = block
+                matrix[starts[k] : starts[k + 1], starts[i] : starts[i + 1]] = block.T
+        return torch.cat([r for r, _ in blocks]), matrix
+
     def gradient(self) -> tuple[float, Tensor]:
         """Return the loss and its gradient (P,)."""
         loss, gradient = 0.0, torch.zeros_like(self._theta)
-        for r, (first, deeper) in self:
+        for r, factors in self:
             loss += 0.5 * float(r.square().sum())
-            gradient += torch.cat([factor.transposed_times(r) for factor in (first, *deeper)])
+            gradient += torch.cat([factor.transposed_times(r) for factor in factors])
         return loss, gradient
 
     def times(self, direction: Tensor) -> Tensor:
         """Return J v (R,) for a direction v (P,)."""
         weights = self._system.network.weights(direction)
         found = []
-        for r, (first, deeper) in self:
-            parts = [factor.times(w) for factor, w in zip((first, *deeper), weights, strict=True)]
+        for r, factors in self:
+            parts = [factor.times(w) for factor, w in zip(factors, weights, strict=True)]
             found.append(sum(parts, torch.zeros_like(r)))
         return torch.cat(found)
 
     def transposed_times(self, weights: Tensor) -> Tensor:
         """Return J^T w (P,) for row weights w (R,)."""
         total, start = torch.zeros_like(self._theta), 0
-        for r, (first, deeper) in self:
+        for r, factors in self:
             part = weights[start : start + len(r)]
-            total += torch.cat([factor.transposed_times(part) for factor in (first, *deeper)])
+            total += torch.cat([factor.transposed_times(part) for factor in factors])
             start += len(r)
         return total
 
@@ -253,6 +274,15 @@ def joined(parts: list[slice], size: int) -> Iterator[list[slice]]:
             group.append(piece)
     if group:
         yield group
+
+
+def inner(left: Factor, right: Factor) -> Tensor:
+    """Return the inner products (N, N') of the rows of two factors of one layer."""
+    total = left.adjoint.new_zeros(left.adjoint.shape[1], right.adjoint.shape[1])
+    for a, f in zip(left.adjoint, left.features, strict=True):
+        for b, g in zip(right.adjoint, right.features, strict=True):
+            total.addcmul_(a @ b.T, f @ g.T)
+    return total
 
 
 def residual_scales(ansatz: Ansatz, sets: Mapping[tuple[str, ...], PointSet]) -> dict[str, float]:

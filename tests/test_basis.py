@@ -9,7 +9,7 @@ from scipy.interpolate import BSpline as ScipyBSpline
 from torch import Tensor
 
 from kanpde import KanpdeError
-from kanpde.basis import Activation, Basis, BSpline, Chebyshev, Fourier, Learnable
+from kanpde.basis import Activation, Basis, BSpline, Chebyshev, Fourier
 from kanpde.basis.activation import FUNCTIONS
 
 DEGREES = range(1, 12)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kanpde import KAN, LBFGS, MLP, Adam, Budget, LevenbergMarquardt, Sampling, library, run, solve
+from kanpde import KAN, LBFGS, MLP, Adam, Budget, LevenbergMarquardt, Sampling, SelfScaledBroyden, library, run, solve
 from kanpde.cli import main
 from kanpde.compare import Job
 from kanpde.model.kan import AFFINE, NONLINEAR
@@ -22,6 +22,7 @@ SECTIONS: dict[str, type] = {
     "`model=kan`": KAN,
     "`model=mlp`": MLP,
     "`solver=levenberg_marquardt`": LevenbergMarquardt,
+    "`solver=self_scaled_broyden`": SelfScaledBroyden,
     "`solver=lbfgs`": LBFGS,
     "`solver=adam`": Adam,
     "`sampling`": Sampling,

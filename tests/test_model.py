@@ -78,14 +78,13 @@ def test_factors_are_the_jacobian(name: str, device: torch.device) -> None:
     first = case.network.first(case.indices, case.points, [slice(0, 1), slice(1, 3)])
     output, passed = case.network.forward(case.theta, case.indices, first)
     adjoint = random(*output.shape, like=output)
-    found = case.network.factors(case.theta, case.indices, first, passed, adjoint)
-    factors = [found[0], *found[1]]
+    factors = case.network.factors(case.theta, case.indices, first, passed, adjoint)
     rows = torch.cat([factor.rows() for factor in factors], dim=1)
     wanted = jacobian(lambda theta: (adjoint * case.oracle(theta)).sum(dim=(0, 2)), case.theta)
     assert close(rows, wanted, 1e-10)
     assert not close(1.01 * rows, wanted, 1e-10)
     blocks = torch.zeros_like(rows)
-    for part, columns, entries in jacobian_blocks(found):
+    for part, columns, entries in jacobian_blocks(factors):
         widths = [where.stop - where.start for where in columns]
         for where, share in zip(columns, entries.split(widths, dim=1), strict=True):
             blocks[part, where] = share

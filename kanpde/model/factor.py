@@ -66,6 +66,17 @@ class First:
         """The numbers that are held."""
         return sum(piece.features.numel() for block in self.blocks for piece in block.pieces)
 
+    @property
+    def features(self) -> Tensor:
+        """All features (C, N, f), with zeros."""
+        like = self.blocks[0].pieces[0].features
+        dense = like.new_zeros(self.channels, self.points, self.size)
+        for block in self.blocks:
+            for piece in block.pieces:
+                for c, features in zip(piece.channels, piece.features, strict=True):
+                    dense[c, block.part, piece.columns] = features
+        return dense
+
     def times(self, weights: Tensor) -> Tensor:
         """Return the sums (C, N, O) for weights (f, O)."""
         sums = weights.new_zeros(self.channels, self.points, weights.shape[1])
@@ -104,6 +115,11 @@ class FirstFactor:
     adjoint: Tensor
     first: First
 
+    @property
+    def features(self) -> Tensor:
+        """All features (C, N, f), with zeros."""
+        return self.first.features
+
     def block(self, block: Block) -> list[Tensor]:
         """Return for each piece its columns of the Jacobian (n, f' O) at the points of a block."""
         adjoint = self.adjoint[:, block.part]
@@ -116,13 +132,13 @@ class FirstFactor:
         outputs = self.adjoint.shape[2]
         return [slice(piece.columns.start * outputs, piece.columns.stop * outputs) for piece in block.pieces]
 
-    def rows(self) -> Tensor:
-        """Return the dense Jacobian (N, f O)."""
+    def rows(self, part: slice = slice(None)) -> Tensor:
+        """Return the dense Jacobian (N, f O) at some points."""
         dense = self.adjoint.new_zeros(self.first.points, self.first.size * self.adjoint.shape[2])
         for block in self.first.blocks:
             for columns, entries in zip(self.columns(block), self.block(block), strict=True):
                 dense[block.part, columns] = entries
-        return dense
+        return dense[part]
 
     def times(self, direction: Tensor) -> Tensor:
         """Return J v (N,) for a direction (f, O)."""
@@ -139,12 +155,14 @@ class FirstFactor:
         return total.flatten()
 
 
-Factors = tuple[FirstFactor, list[Factor]]
+Factors = list[FirstFactor | Factor]
+"""The factors of all layers; the first one is of the first layer."""
 
 
 def jacobian_blocks(factors: Factors) -> Iterator[tuple[slice, list[slice], Tensor]]:
     """Yield a Jacobian in blocks: the rows, the columns that do not vanish, the entries (n, P')."""
-    first, deeper = factors
+    first, *deeper = factors
+    assert isinstance(first, FirstFactor)
     start = first.first.size * first.adjoint.shape[2]
     others = []
     for factor in deeper:

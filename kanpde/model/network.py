@@ -88,7 +88,7 @@ class Network:
             if tape is not None:
                 deeper.insert(0, Factor(adjoint, tape.features))
                 adjoint = layer.pull_back(indices, tape, w, adjoint)
-        return FirstFactor(adjoint, first), deeper
+        return [FirstFactor(adjoint, first), *deeper]
 
     def neighbours(self, points: Tensor) -> tuple[Tensor, list[slice]]:
         """Return an order (N,) of points (N, d) in which those that share features stand together, and these parts."""

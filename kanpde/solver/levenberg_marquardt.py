@@ -1,169 +1,42 @@
-"""Levenberg-Marquardt with variable projection (Levenberg 1944, Marquardt 1963; Golub & Pereyra 1973)."""
+"""Levenberg-Marquardt with variable projection: damped Gauss-Newton on dense normal equations."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, isfinite
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from kanpde.errors import KanpdeError
-from kanpde.linalg import solve_damped, solve_least_squares
-from kanpde.model import Change
-from kanpde.residual import System
-from kanpde.solver.base import Solver, State
-
-MAX_DAMPING = 1e10
-ACCELERATION_STEP = 0.1
-"""Relative length of the finite difference along a step (Transtrum & Sethna 2012, section 3)."""
+from kanpde.errors import unknown_name
+from kanpde.linalg import LINEAR, Solve, damped_step
+from kanpde.residual import Linearisation, System
+from kanpde.solver.damped import DampedGaussNewton
 
 
 @dataclass(frozen=True)
-class LevenbergMarquardt(Solver):
-    """Settings of Levenberg-Marquardt.
+class LevenbergMarquardt(DampedGaussNewton):
+    """Settings of Levenberg-Marquardt, besides those of every damped Gauss-Newton method.
 
-    Each iteration solves (J^T J + lambda D) p = -J^T r with D = max diag(J^T J) on the hidden layers and a fixed ridge
-    on the last one, and then solves the last layer, which is linear, anew (`projection`): that pair of moves is
-    accepted or rejected as one. lambda follows Nielsen 1999. The step is bent along the valley by geodesic acceleration
-    (Transtrum & Sethna 2012, equation 9), from the second derivative of the residual along it.
-
-    damping: the first lambda. least_damping: its floor. ridge: relative ridge on the last layer.
-    projection: solve the last layer anew at each trial; None does so where the equations are affine, since otherwise
-        it lets coefficients run away. projection_steps: Gauss-Newton steps for it in nonlinear equations.
-    acceleration: largest acceptable ratio 2 |a| / |p| of acceleration and step; 0 leaves acceleration out.
-    starts, start_iterations: multi-start; the lowest held-out residual goes on.
-    stage_iterations: limit per stage. patience, progress: a stage ends when `patience` iterations lower the loss by
-        less than the factor `progress`. tolerance: a stage also ends when the residual, in units of its size where the
-        network is zero, falls below this.
+    linear: how steps are solved for: "cholesky" of the normal equations, "qr" or "svd" of the Jacobian, or "auto": the
+        first of them that works. J^T J is held, P^2 entries.
     """
 
-    damping: float = 1e-2
-    least_damping: float = 1e-16
-    ridge: float = 1e-14
-    projection: bool | None = None
-    projection_steps: int = 3
-    acceleration: float = 1.5
-    starts: int = 6
-    start_iterations: int = 12
-    stage_iterations: int = 300
-    patience: int = 20
-    progress: float = 0.7
-    tolerance: float = 1e-11
+    linear: str = "auto"
 
     name = "levenberg-marquardt"
 
     def __post_init__(self) -> None:
-        for name in ("damping", "least_damping", "ridge", "tolerance"):
-            if not getattr(self, name) > 0:
-                raise KanpdeError(f"solver.{name}={getattr(self, name)}: give a positive number.")
-        for name in ("starts", "stage_iterations", "patience"):
-            if getattr(self, name) < 1:
-                raise KanpdeError(f"solver.{name}={getattr(self, name)}: give at least 1.")
+        super().__post_init__()
+        if self.linear not in LINEAR:
+            raise unknown_name("solver.linear", self.linear, LINEAR)
 
-    def init(self, system: System, theta: Tensor, memory: dict[str, Any] | None = None) -> State:
-        theta, _ = self._projected(system, theta)
-        memory = {"damping": self.damping, **(memory or {}), "growth": 2.0}
-        return self._linearised(system, theta, memory)
-
-    def step(self, system: System, state: State) -> State:
-        m = state.memory
-        damping = m["damping"] * m["metric"] + m["ridge"]
-        step = solve_damped(m["matrix"], -m["gradient"], damping)
-        if step is not None:
-            predicted = -0.5 * float(step @ (m["gradient"] - m["damping"] * m["metric"] * step))
-            step = self._accelerated(system, state, step, damping)
-            trial, loss = self._projected(system, state.theta + step)
-            if isfinite(loss) and loss < state.loss:
-                gain = (state.loss - loss) / max(predicted, 1e-300)
-                damping = max(m["damping"] * max(1 / 3, 1 - (2 * min(gain, 2.0) - 1) ** 3), self.least_damping)
-                history = [*m["history"], state.loss][-self.patience :]
-                memory = {"damping": damping, "growth": 2.0, "history": history}
-                return self._linearised(system, trial, memory)
-        memory = {**m, "damping": m["damping"] * m["growth"], "growth": 2 * m["growth"]}
-        memory["history"] = [*m["history"], state.loss][-self.patience :]
-        stopped = (
-            "stalled: no damping gives a decrease"
-            if memory["damping"] > MAX_DAMPING
-            else self._stall(state.loss, memory)
-        )
-        return State(state.theta, state.loss, memory, stopped)
-
-    def kept(self, state: State) -> dict[str, Any]:
-        return {"damping": state.memory["damping"]}
-
-    def saved(self, state: State) -> dict[str, Any]:
-        return {name: state.memory[name] for name in ("damping", "growth", "history")}
-
-    def restored(self, system: System, theta: Tensor, memory: dict[str, Any]) -> State:
-        return self._linearised(system, theta, memory)
-
-    def transfer(self, memory: dict[str, Any], change: Change) -> dict[str, Any]:
-        return memory
-
-    def _accelerated(self, system: System, state: State, step: Tensor, damping: Tensor) -> Tensor:
-        """Return p + a / 2, a the geodesic acceleration along p, or p where the ratio of the two is too large."""
-        if not self.acceleration:
-            return step
-        h, linear = ACCELERATION_STEP, state.memory["linearisation"]
-        ahead = system.residual(state.theta + h * step)
-        second = (2 / h) * ((ahead - state.memory["residual"]) / h - linear.times(step))
-        a = solve_damped(state.memory["matrix"], -linear.transposed_times(second), damping)
-        hidden = slice(0, system.network.places[-1].start) if self._projects(system) else slice(None)
-        if a is None or not float(2 * a[hidden].norm()) <= self.acceleration * float(step[hidden].norm()):
-            return step
-        return step + 0.5 * a
-
-    def _linearised(self, system: System, theta: Tensor, memory: dict[str, Any]) -> State:
-        linearisation = system.linearised(theta)
+    def prepared(
+        self, system: System, theta: Tensor, linearisation: Linearisation, memory: dict[str, Any]
+    ) -> dict[str, Any]:
         residual, gradient, matrix = linearisation.normal_equations()
-        loss = 0.5 * float(residual.square().sum())
-        last = system.network.places[-1]
-        diagonal = matrix.diagonal()
-        metric, ridge = torch.zeros_like(theta), torch.zeros_like(theta)
-        if self._projects(system):
-            metric[: last.start] = diagonal[: last.start].max() if last.start else 0.0
-            ridge[last] = self.ridge * diagonal[last].max()
-        else:
-            metric[:] = diagonal.max()
-        memory = {"history": [], **memory}
-        memory |= {"gradient": gradient, "matrix": matrix, "metric": metric, "ridge": ridge}
-        memory |= {"linearisation": linearisation, "residual": residual}
-        return State(theta, loss, memory, self._stall(loss, memory))
+        return {"residual": residual, "gradient": gradient, "matrix": matrix, "diagonal": matrix.diagonal()}
 
-    def _stall(self, loss: float, memory: dict[str, Any]) -> str:
-        history = memory["history"]
-        if 2 * loss < self.tolerance**2:
-            return f"converged: relative residual below {self.tolerance:g}"
-        if len(history) == self.patience and loss > self.progress * history[0]:
-            return f"stalled: loss fell by less than {1 - self.progress:.0%} in {self.patience} iterations"
-        return ""
-
-    def _projects(self, system: System) -> bool:
-        return system.ansatz.problem.affine if self.projection is None else self.projection
-
-    def _projected(self, system: System, theta: Tensor) -> tuple[Tensor, float]:
-        """Return theta with its last layer solved for by least squares, and its loss.
-
-        A step that does not help is not taken. Where the equations are affine the loss needs no new evaluation.
-        """
-        if not self._projects(system):
-            return theta, system.loss(theta)
-        last = system.network.places[-1]
-        best, best_loss = theta, inf
-        for _ in range(self.projection_steps):
-            r, j = system.linear_part(theta)
-            loss = 0.5 * float(r.square().sum())
-            if not loss < best_loss:
-                return best, best_loss
-            best, best_loss = theta, loss
-            step = solve_least_squares(j, -r, self.ridge)
-            if step is None:
-                return best, best_loss
-            theta = theta.clone()
-            theta[last] += step
-            if system.ansatz.problem.affine:
-                return theta, 0.5 * float((r + j @ step).square().sum())
-        loss = system.loss(theta)
-        return (theta, loss) if loss < best_loss else (best, best_loss)
+    def proposed(self, memory: dict[str, Any], damping: Tensor) -> tuple[Tensor | None, Solve]:
+        linearisation = memory["linearisation"]
+        step, solve = damped_step(memory["matrix"], memory["gradient"], linearisation.blocks, damping, self.linear)
+        return step, lambda w: solve(-linearisation.transposed_times(w))
