@@ -8,7 +8,19 @@ from examples import small_kan
 from oracles import close, points_in, random, taylor
 from torch import Tensor, cos, exp, sin
 
-from kanpde import Box, Field, KanpdeError, Points, Problem, dirichlet, initial, initial_velocity, neumann, robin
+from kanpde import (
+    Box,
+    Field,
+    KanpdeError,
+    Points,
+    Problem,
+    dirichlet,
+    initial,
+    initial_velocity,
+    neumann,
+    periodic,
+    robin,
+)
 from kanpde.model import Ansatz
 from kanpde.multiindex import IndexSet
 from kanpde.problem import Condition
@@ -158,6 +170,19 @@ def test_soft_conditions_stay_in_the_loss() -> None:
     frame = Ansatz(problem, "soft").frame(IndexSet(SQUARE.names, [(1, 0)]), at)
     assert not frame.lift.any()
     assert torch.equal(frame.factor[0], torch.ones_like(frame.factor[0]))
+
+
+@pytest.mark.parametrize("mode", ["hard", "soft"])
+def test_periodic_conditions_are_hard_and_leave_the_ansatz_alone(mode: str) -> None:
+    at = Points.of(STRIP.names, torch.rand(5, 2, dtype=torch.float64))
+    indices = IndexSet(STRIP.names, [(2, 0)])
+    start: dict[str, Condition] = {"start": initial(h)}
+    ansatz = Ansatz(Problem(STRIP, {"e": laplace}, {**start, "sides": periodic("x")}), mode)
+    assert "sides" in ansatz.hard
+    assert "sides" not in ansatz.soft
+    found, wanted = (a.frame(indices, at) for a in (ansatz, Ansatz(Problem(STRIP, {"e": laplace}, start), mode)))
+    assert torch.equal(found.lift, wanted.lift)
+    assert torch.equal(found.factor, wanted.factor)
 
 
 def test_a_velocity_without_an_initial_value_is_soft() -> None:

@@ -18,7 +18,7 @@ from kanpde.field import Points, evaluate, taylor_coefficients
 from kanpde.geometry import Box
 from kanpde.model.network import Network
 from kanpde.multiindex import IndexSet
-from kanpde.problem import Condition, Dirichlet, InitialVelocity, Problem, Value
+from kanpde.problem import Condition, Dirichlet, InitialVelocity, Periodic, Problem, Value
 
 MODES = ("hard", "soft")
 Function = Callable[[Points], Tensor]
@@ -44,6 +44,7 @@ class Frame:
 class Ansatz:
     """A problem's hard conditions; `soft` lists the conditions that stay in the loss.
 
+    Periodic conditions are always hard: the inputs of the network impose them.
     Raises KanpdeError for an unknown mode.
     """
 
@@ -54,7 +55,7 @@ class Ansatz:
         box = problem.geometry
         self._data: list[dict[int, dict[int, Value]]] = [{} for _ in problem.unknowns]
         self._velocity: list[Value | None] = [None] * len(problem.unknowns)
-        hard: set[str] = set()
+        hard = {label for label, condition in problem.conditions.items() if isinstance(condition, Periodic)}
         if mode == "hard" and isinstance(box, Box):
             for label, condition in problem.conditions.items():
                 if isinstance(condition, Dirichlet):
