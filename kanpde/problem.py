@@ -82,9 +82,14 @@ class Periodic(Condition):
 
 @dataclass(frozen=True)
 class Initial(Dirichlet):
-    """u = value at the initial time."""
+    """u = value at the initial time.
+
+    `lift` is a function on the whole domain that equals the value at the initial time, for hard conditions to start
+    from: where the solution leaves its initial value in a way that is known and not smooth.
+    """
 
     where: str = "t-"
+    lift: Callable[[Points], Tensor] | None = None
     kind = "initial"
 
 
@@ -116,9 +121,14 @@ def robin(
     return Robin(where, value, unknown, weight, coefficient)
 
 
-def initial(value: Value, unknown: str | None = None, weight: float = 1.0) -> Initial:
-    """Return the condition u = value at the lower end of the time interval."""
-    return Initial(value=value, unknown=unknown, weight=weight)
+def initial(
+    value: Value,
+    unknown: str | None = None,
+    weight: float = 1.0,
+    lift: Callable[[Points], Tensor] | None = None,
+) -> Initial:
+    """Return the condition u = value at the lower end of the time interval; see `Initial` for `lift`."""
+    return Initial(value=value, unknown=unknown, weight=weight, lift=lift)
 
 
 def initial_velocity(value: Value, unknown: str | None = None, weight: float = 1.0) -> InitialVelocity:

@@ -50,6 +50,10 @@ def s(at: Points) -> Tensor:
     return at.x * at.y + sin(at.t + at.x * at.y)
 
 
+def own_lift(at: Points) -> Tensor:
+    return cos(at.x) * exp(-3 * (at.t - 0.5)) + (at.t - 0.5) * at.x
+
+
 SQUARE, STRIP = Box(x=(-1, 2), y=(0, 1)), Box(x=(-1, 2), t=(0.5, 2))
 BOX = Box(x=(0, 1), y=(-1, 1), t=(0, 3))
 CASES: dict[str, tuple[Box, dict[str, Condition]]] = {
@@ -66,6 +70,11 @@ CASES: dict[str, tuple[Box, dict[str, Condition]]] = {
         {"velocity": initial_velocity(h_t), "walls": dirichlet("x", h), "start": initial(h)},
     ),
     "constant velocity": (STRIP, {"start": initial(0.0), "velocity": initial_velocity(2.0)}),
+    "a lift of its own": (STRIP, {"start": initial(lambda at: cos(at.x), lift=own_lift)}),
+    "a lift of its own and walls": (
+        STRIP,
+        {"walls": dirichlet("x", own_lift), "start": initial(lambda at: cos(at.x), lift=own_lift)},
+    ),
     "space and time": (BOX, {"start": initial(s), "walls": dirichlet("all", s)}),
 }
 
@@ -202,6 +211,27 @@ def test_each_unknown_has_its_conditions(device: torch.device) -> None:
         u = solution(ansatz, at, IndexSet(SQUARE.names))[0]
         assert torch.allclose(u[:, unknown], torch.full_like(at.x, value), atol=1e-13)
         assert float((u[:, 1 - unknown] - value).abs().max()) > 1e-3
+
+
+def test_a_lift_of_its_own_is_taken_as_it_is() -> None:
+    start = initial(lambda at: cos(at.x), lift=own_lift)
+    at = Points.of(STRIP.names, points_in(STRIP.lower, STRIP.upper, 9, torch.zeros((), dtype=torch.float64)))
+    value = IndexSet(STRIP.names)
+    frame = Ansatz(Problem(STRIP, {"e": laplace}, {"start": start})).frame(value, at)
+    assert close(frame.lift[0, :, 0], own_lift(at), 1e-15)
+    assert not Ansatz(Problem(STRIP, {"e": laplace}, {"start": start}), "soft").frame(value, at).lift.any()
+
+
+def test_a_lift_that_does_not_fit_is_refused() -> None:
+    start = initial(lambda at: 1.001 * cos(at.x), lift=own_lift)
+    with pytest.raises(KanpdeError, match=r"lift of condition 'start' differs from its value by 1.0e-03"):
+        Ansatz(Problem(STRIP, {"e": laplace}, {"start": start}))
+    start = initial(1.0, lift=lambda at: 1 + 0 * torch.log(at.t - 0.5))
+    with pytest.raises(KanpdeError, match=r"lift of condition 'start' differs from its value by nan"):
+        Ansatz(Problem(STRIP, {"e": laplace}, {"start": start}))
+    conditions = {"start": initial(lambda at: cos(at.x), lift=own_lift), "velocity": initial_velocity(1.0)}
+    with pytest.raises(KanpdeError, match="'start' has a lift, which 'velocity' would change: leave out one"):
+        Ansatz(Problem(STRIP, {"e": laplace}, conditions))
 
 
 def test_two_conditions_on_a_face_are_refused() -> None:
