@@ -59,8 +59,7 @@ def seconds(function: Callable[[], Any], repeats: int = 15) -> float:
 
 def cox_de_boor(spline: BSpline, z: Tensor) -> Tensor:
     """Return all basis functions at z (N, I) as (N, I, K) by the dense recursion over all knots."""
-    k = spline.degree
-    knots = spline.start[:, None] + spline.step[:, None] * torch.arange(-k, spline.intervals + k + 1, dtype=z.dtype)
+    k, knots = spline.degree, spline.knots
     x = z[..., None]
     b = ((x >= knots[:, :-1]) & (x < knots[:, 1:])).to(z.dtype)
     for p in range(1, k + 1):
@@ -74,9 +73,11 @@ def nested_residual(network: Network, theta: Tensor, x: Tensor) -> Tensor:
     """Return the residual (N,) by nested autograd through dense splines; x (N, 2) requires a gradient."""
     y = x
     for layer, w in zip(network.layers, network.weights(theta), strict=True):
-        (spline,) = layer.bases
-        assert isinstance(spline, BSpline)
-        y = cox_de_boor(spline, y).flatten(1) @ w
+        features = []
+        for edges in layer.edges:
+            assert isinstance(edges.basis, BSpline)
+            features.append(cox_de_boor(edges.basis, y[:, edges.first : edges.last]).flatten(1))
+        y = torch.cat(features, dim=1) @ w
     (gradient,) = torch.autograd.grad(y.sum(), x, create_graph=True)
     laplacian = sum(torch.autograd.grad(gradient[:, i].sum(), x, create_graph=True)[0][:, i] for i in range(2))
     return -laplacian - torch.sin(pi * x[:, 0]) * torch.sin(pi * x[:, 1])

@@ -9,7 +9,7 @@ from kanpde.field import Field, Points
 from kanpde.geometry import Box
 from kanpde.metrics import Errors
 from kanpde.model import KAN, MLP
-from kanpde.problem import Problem, Reference, dirichlet, initial, initial_velocity, neumann, robin
+from kanpde.problem import Problem, Reference, dirichlet, initial, initial_velocity, neumann, periodic, robin
 from kanpde.run import Run, solve
 from kanpde.sampling import Sampling
 from kanpde.solver import LBFGS, Adam, Chain, GaussNewton, LevenbergMarquardt, SelfScaledBroyden
@@ -41,6 +41,7 @@ __all__ = [
     "initial",
     "initial_velocity",
     "neumann",
+    "periodic",
     "robin",
     "solve",
 ]

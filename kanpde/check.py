@@ -11,7 +11,7 @@ from kanpde.field import Field
 from kanpde.geometry import Patch
 from kanpde.model import KAN, MLP, Ansatz, Network
 from kanpde.multiindex import IndexSet, spell
-from kanpde.problem import Problem
+from kanpde.problem import Periodic, Problem
 from kanpde.residual import residual_scales
 from kanpde.sampling import PointSet, Sampling, draw
 
@@ -25,7 +25,8 @@ class Row:
 
     `points` would be drawn for training; a `hard` condition needs none, since the network's ansatz satisfies it.
     `residual` is the largest residual of the reference, in units of the largest derivative that enters it; None if
-    the reference does not have these derivatives.
+    the reference does not have these derivatives. A periodic condition has no points: its residual is the difference
+    of the reference between both faces.
     """
 
     label: str
@@ -75,7 +76,12 @@ def check(
     rows = [examine(label, "equation", (geometry.interior(),), interior) for label in problem.equations]
     for label, condition in problem.conditions.items():
         count = sampling.boundary_count(interior, geometry.dimension)
-        rows.append(examine(label, condition.kind, geometry.boundary(condition.where), count))
+        if isinstance(condition, Periodic):
+            faces = draw(geometry.boundary(f"{condition.where}-"), geometry.names, sampling.rule, count, seed, like)
+            jump = jump_of_reference(problem, condition.where, faces)
+            rows.append(Row(label, condition.kind, 0, True, ("all",), jump))
+        else:
+            rows.append(examine(label, condition.kind, geometry.boundary(condition.where), count))
     return rows
 
 
@@ -104,3 +110,20 @@ def residual_of_reference(problem: Problem, label: str, points: PointSet) -> flo
         raise KanpdeError(f"'{label}' is not finite for the reference: check its data and the reference.")
     factorials = u.new_tensor(indices.factorials)[:, None, None]
     return float(residual.abs().max()) / max(float((u * factorials).abs().max()), 1.0)
+
+
+def jump_of_reference(problem: Problem, coordinate: str, lower: PointSet) -> float | None:
+    """Return by how much the reference's derivatives differ between points of a lower face and the upper one.
+
+    In units of the largest of each derivative; of all derivatives in the equations, or of the values of a reference
+    that has no more. None without a reference.
+    """
+    if problem.reference is None:
+        return None
+    names, indices = problem.geometry.names, problem.indices
+    if not problem.reference.smooth:
+        indices = IndexSet(names)
+    x = getattr(lower.at, coordinate)
+    upper = lower.at.moved(**{coordinate: torch.full_like(x, problem.geometry.upper[names.index(coordinate)])})
+    below, above = (problem.reference.taylor(at, indices) for at in (lower.at, upper))
+    return float(((above - below).abs().amax(dim=(1, 2)) / below.abs().amax(dim=(1, 2)).clamp_min(1.0)).max())

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.field import Field, Points, derivatives_asked, evaluate, value_of
-from kanpde.geometry import Geometry
+from kanpde.geometry import Box, Geometry
 from kanpde.multiindex import IndexSet, MultiIndex
 
 Equation = Callable[..., Tensor]
@@ -68,10 +68,28 @@ class Robin(Condition):
 
 
 @dataclass(frozen=True)
+class Periodic(Condition):
+    """Every unknown and all its derivatives agree at both faces of the coordinate `where`.
+
+    The inputs of a network impose it, so it is never a term of a loss.
+    """
+
+    kind = "periodic"
+
+    def residual(self, u: Field, at: Points) -> Tensor:
+        raise KanpdeError(f"periodic('{self.where}') compares two faces: it has no residual at a point.")
+
+
+@dataclass(frozen=True)
 class Initial(Dirichlet):
-    """u = value at the initial time."""
+    """u = value at the initial time.
+
+    `lift` is a function on the whole domain that equals the value at the initial time, for hard conditions to start
+    from: where the solution leaves its initial value in a way that is known and not smooth.
+    """
 
     where: str = "t-"
+    lift: Callable[[Points], Tensor] | None = None
     kind = "initial"
 
 
@@ -103,14 +121,24 @@ def robin(
     return Robin(where, value, unknown, weight, coefficient)
 
 
-def initial(value: Value, unknown: str | None = None, weight: float = 1.0) -> Initial:
-    """Return the condition u = value at the lower end of the time interval."""
-    return Initial(value=value, unknown=unknown, weight=weight)
+def initial(
+    value: Value,
+    unknown: str | None = None,
+    weight: float = 1.0,
+    lift: Callable[[Points], Tensor] | None = None,
+) -> Initial:
+    """Return the condition u = value at the lower end of the time interval; see `Initial` for `lift`."""
+    return Initial(value=value, unknown=unknown, weight=weight, lift=lift)
 
 
 def initial_velocity(value: Value, unknown: str | None = None, weight: float = 1.0) -> InitialVelocity:
     """Return the condition u_t = value at the lower end of the time interval."""
     return InitialVelocity(value=value, unknown=unknown, weight=weight)
+
+
+def periodic(where: str) -> Periodic:
+    """Return the condition that all unknowns are periodic in the coordinate `where`."""
+    return Periodic(where)
 
 
 def normal_derivative(u: Field, at: Points) -> Tensor:
@@ -147,7 +175,8 @@ class Problem:
     `equations` maps a name to a function of the unknowns and `at`, named by its arguments:
     `def momentum(u, at): return u.d("t") + u * u.d("x") - nu * u.d("xx")`. It returns the residual (N,).
     `name`, `description` and `arguments` are filled in from the file that a problem was loaded from.
-    Raises KanpdeError for an equation without unknowns and for a condition on an unknown that no equation has.
+    Raises KanpdeError for an equation without unknowns, for a condition on an unknown that no equation has, and for a
+    periodic coordinate that is not one of a box or has other conditions on its faces.
     """
 
     geometry: Geometry
@@ -162,8 +191,25 @@ class Problem:
         if not self.equations:
             raise KanpdeError(f"problem '{self.name}' has no equations: give equations={{'name': function}}.")
         for label, condition in self.conditions.items():
-            self.unknown_of(label, condition)
-            self.geometry.boundary(condition.where)
+            if isinstance(condition, Periodic):
+                self._check_periodic(label, condition)
+            else:
+                self.unknown_of(label, condition)
+                self.geometry.boundary(condition.where)
+
+    def _check_periodic(self, label: str, condition: Periodic) -> None:
+        if not isinstance(self.geometry, Box):
+            domain = type(self.geometry).__name__
+            raise KanpdeError(f"condition '{label}' is periodic, and the domain is a {domain}: it needs a Box.")
+        if condition.where not in self.geometry.names:
+            raise unknown_name(f"coordinate in condition '{label}':", condition.where, self.geometry.names)
+        faces = set(self.geometry.faces(condition.where))
+        for other, another in self.conditions.items():
+            if other != label and faces & set(self.geometry.faces(another.where)):
+                raise KanpdeError(
+                    f"condition '{other}' is on a face of '{condition.where}', which condition '{label}' makes"
+                    " periodic: keep one of them."
+                )
 
     @cached_property
     def unknowns(self) -> tuple[str, ...]:
@@ -173,6 +219,12 @@ class Problem:
             arguments = arguments_of(equation, label)
             names.update(dict.fromkeys(arguments))
         return tuple(names)
+
+    @cached_property
+    def periodic(self) -> tuple[str, ...]:
+        """The names of the periodic coordinates, in the order of the coordinates."""
+        named = {condition.where for condition in self.conditions.values() if isinstance(condition, Periodic)}
+        return tuple(name for name in self.geometry.names if name in named)
 
     def unknown_of(self, label: str, condition: Condition) -> int:
         """Return the position of the unknown that a condition is about."""

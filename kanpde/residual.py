@@ -276,7 +276,7 @@ def joined(parts: list[slice], size: int) -> Iterator[list[slice]]:
         yield group
 
 
-def inner(left: Factor, right: Factor) -> Tensor:
+def inner(left: Factor | FirstFactor, right: Factor | FirstFactor) -> Tensor:
     """Return the inner products (N, N') of the rows of two factors of one layer."""
     total = left.adjoint.new_zeros(left.adjoint.shape[1], right.adjoint.shape[1])
     for a, f in zip(left.adjoint, left.features, strict=True):

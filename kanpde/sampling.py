@@ -132,8 +132,8 @@ def draw(
 ) -> PointSet:
     """Return about `count` points on patches, in proportion to their measure, on the device of `like`.
 
-    `grids` may give for each coordinate of a box the breaks in [0, 1] to which points are drawn (`towards`). The weights
-    sum to 1. Raises KanpdeError if no point was drawn.
+    `grids` may give for each coordinate of a box the breaks in [0, 1] to which points are drawn (`towards`). The
+    weights sum to 1. Raises KanpdeError if no point was drawn.
     """
     total = sum(patch.measure for patch in patches)
     points, weights, normals = [], [], []

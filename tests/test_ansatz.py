@@ -8,7 +8,19 @@ from examples import small_kan
 from oracles import close, points_in, random, taylor
 from torch import Tensor, cos, exp, sin
 
-from kanpde import Box, Field, KanpdeError, Points, Problem, dirichlet, initial, initial_velocity, neumann, robin
+from kanpde import (
+    Box,
+    Field,
+    KanpdeError,
+    Points,
+    Problem,
+    dirichlet,
+    initial,
+    initial_velocity,
+    neumann,
+    periodic,
+    robin,
+)
 from kanpde.model import Ansatz
 from kanpde.multiindex import IndexSet
 from kanpde.problem import Condition
@@ -38,6 +50,10 @@ def s(at: Points) -> Tensor:
     return at.x * at.y + sin(at.t + at.x * at.y)
 
 
+def own_lift(at: Points) -> Tensor:
+    return cos(at.x) * exp(-3 * (at.t - 0.5)) + (at.t - 0.5) * at.x
+
+
 SQUARE, STRIP = Box(x=(-1, 2), y=(0, 1)), Box(x=(-1, 2), t=(0.5, 2))
 BOX = Box(x=(0, 1), y=(-1, 1), t=(0, 3))
 CASES: dict[str, tuple[Box, dict[str, Condition]]] = {
@@ -54,6 +70,11 @@ CASES: dict[str, tuple[Box, dict[str, Condition]]] = {
         {"velocity": initial_velocity(h_t), "walls": dirichlet("x", h), "start": initial(h)},
     ),
     "constant velocity": (STRIP, {"start": initial(0.0), "velocity": initial_velocity(2.0)}),
+    "a lift of its own": (STRIP, {"start": initial(lambda at: cos(at.x), lift=own_lift)}),
+    "a lift of its own and walls": (
+        STRIP,
+        {"walls": dirichlet("x", own_lift), "start": initial(lambda at: cos(at.x), lift=own_lift)},
+    ),
     "space and time": (BOX, {"start": initial(s), "walls": dirichlet("all", s)}),
 }
 
@@ -160,6 +181,19 @@ def test_soft_conditions_stay_in_the_loss() -> None:
     assert torch.equal(frame.factor[0], torch.ones_like(frame.factor[0]))
 
 
+@pytest.mark.parametrize("mode", ["hard", "soft"])
+def test_periodic_conditions_are_hard_and_leave_the_ansatz_alone(mode: str) -> None:
+    at = Points.of(STRIP.names, torch.rand(5, 2, dtype=torch.float64))
+    indices = IndexSet(STRIP.names, [(2, 0)])
+    start: dict[str, Condition] = {"start": initial(h)}
+    ansatz = Ansatz(Problem(STRIP, {"e": laplace}, {**start, "sides": periodic("x")}), mode)
+    assert "sides" in ansatz.hard
+    assert "sides" not in ansatz.soft
+    found, wanted = (a.frame(indices, at) for a in (ansatz, Ansatz(Problem(STRIP, {"e": laplace}, start), mode)))
+    assert torch.equal(found.lift, wanted.lift)
+    assert torch.equal(found.factor, wanted.factor)
+
+
 def test_a_velocity_without_an_initial_value_is_soft() -> None:
     problem = Problem(STRIP, {"e": laplace}, {"velocity": initial_velocity(1.0)})
     assert Ansatz(problem).soft == ("velocity",)
@@ -177,6 +211,27 @@ def test_each_unknown_has_its_conditions(device: torch.device) -> None:
         u = solution(ansatz, at, IndexSet(SQUARE.names))[0]
         assert torch.allclose(u[:, unknown], torch.full_like(at.x, value), atol=1e-13)
         assert float((u[:, 1 - unknown] - value).abs().max()) > 1e-3
+
+
+def test_a_lift_of_its_own_is_taken_as_it_is() -> None:
+    start = initial(lambda at: cos(at.x), lift=own_lift)
+    at = Points.of(STRIP.names, points_in(STRIP.lower, STRIP.upper, 9, torch.zeros((), dtype=torch.float64)))
+    value = IndexSet(STRIP.names)
+    frame = Ansatz(Problem(STRIP, {"e": laplace}, {"start": start})).frame(value, at)
+    assert close(frame.lift[0, :, 0], own_lift(at), 1e-15)
+    assert not Ansatz(Problem(STRIP, {"e": laplace}, {"start": start}), "soft").frame(value, at).lift.any()
+
+
+def test_a_lift_that_does_not_fit_is_refused() -> None:
+    start = initial(lambda at: 1.001 * cos(at.x), lift=own_lift)
+    with pytest.raises(KanpdeError, match=r"lift of condition 'start' differs from its value by 1.0e-03"):
+        Ansatz(Problem(STRIP, {"e": laplace}, {"start": start}))
+    start = initial(1.0, lift=lambda at: 1 + 0 * torch.log(at.t - 0.5))
+    with pytest.raises(KanpdeError, match=r"lift of condition 'start' differs from its value by nan"):
+        Ansatz(Problem(STRIP, {"e": laplace}, {"start": start}))
+    conditions = {"start": initial(lambda at: cos(at.x), lift=own_lift), "velocity": initial_velocity(1.0)}
+    with pytest.raises(KanpdeError, match="'start' has a lift, which 'velocity' would change: leave out one"):
+        Ansatz(Problem(STRIP, {"e": laplace}, conditions))
 
 
 def test_two_conditions_on_a_face_are_refused() -> None:

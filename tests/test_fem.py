@@ -15,7 +15,7 @@ from kanpde.field import Field, Points, taylor_coefficients
 from kanpde.geometry import Box
 from kanpde.library import load_problem
 from kanpde.multiindex import IndexSet
-from kanpde.problem import Problem, dirichlet, initial, neumann, robin
+from kanpde.problem import Problem, dirichlet, initial, neumann, periodic, robin
 from kanpde.reference import FEM, burgers_cole_hopf, ladder, solve_fem
 
 Function = Callable[[Points], torch.Tensor]
@@ -143,6 +143,59 @@ def test_natural_conditions():
     for operator in (convective, lambda u, at: -2 * u.d("xx") - (3 + at.x) * u.d("yy") + u):
         problem = manufactured(operator, **conditions)
         assert relative_error(problem, solve_fem(problem, 4, 8), curved) < 1e-7
+
+
+def wavy(names: str) -> tuple[Problem, Function]:
+    """-Lap u + u = f, periodic in all coordinates."""
+
+    def phases(at):
+        return [2 * pi * getattr(at, name) + 0.3 for name in names]
+
+    def exact(at):
+        return exp(0.5 * sum(sin(phase) for phase in phases(at)))
+
+    def equation(u, at):
+        laplacian = exact(at) * sum((pi * cos(phase)) ** 2 - 2 * pi**2 * sin(phase) for phase in phases(at))
+        return -sum(u.d(2 * name) for name in names) + u - exact(at) + laplacian
+
+    box = Box(**dict.fromkeys(names, (0, 1)))
+    return Problem(box, {"wavy": equation}, {name: periodic(name) for name in names}), exact
+
+
+@pytest.mark.parametrize(
+    ("names", "order", "cells", "bound"),
+    [
+        ("x", 2, (8, 16), 2e-4),
+        ("x", 6, (4, 8), 1e-7),
+        ("xy", 1, (16, 32), 3e-3),
+        ("xy", 4, (4, 8), 2e-5),
+        ("xyz", 2, (4, 8), 4e-3),
+    ],
+)
+def test_periodic_faces_share_their_unknowns(names, order, cells, bound):
+    problem, exact = wavy(names)
+    coarse, fine = (solve_fem(problem, order, n) for n in cells)
+    errors = [relative_error(problem, solution, exact) for solution in (coarse, fine)]
+    assert np.log2(errors[0] / errors[1]) == pytest.approx(order + 1, abs=0.5)
+    assert errors[1] < bound
+    lower = random_points(problem.geometry, 50).moved(x=torch.zeros(50).double())
+    value = IndexSet(problem.geometry.names)
+    u, above = (fine.taylor(lower.moved(x=torch.full_like(lower.x, x)), value) for x in (0.0, 1.0))
+    assert torch.allclose(u, above, rtol=1e-12)
+
+
+def test_a_periodic_wave_moves_through_the_faces():
+    def exact(at):
+        return exp(-0.1 * at.t) * sin(2 * pi * (at.x - at.t))
+
+    def equation(u, at):
+        return u.d("t") + u.d("x") - 0.1 / (4 * pi**2) * u.d("xx")
+
+    start = initial(lambda at: sin(2 * pi * at.x))
+    problem = Problem(Box(x=(0, 1), t=(0, 1)), {"e": equation}, {"start": start, "sides": periodic("x")})
+    solution = solve_fem(problem, 4, 16)
+    assert relative_error(problem, solution, exact) < 1e-5
+    assert relative_error(problem, solution, exact, 1.01) > 5e-3
 
 
 def test_own_error_estimate():
@@ -277,6 +330,9 @@ STEADY, MOVING = Box(x=(0, 1), y=(0, 1)), Box(x=(0, 1), t=(0, 1))
         (MOVING, lambda u, at: u.d("xx") - at.t, {**WALLS, **START}, "no u_t"),
         (MOVING, lambda u, at: u.d("t") - u.d("xx"), WALLS, "no initial condition"),
         (MOVING, lambda u, at: u.d("t") - u.d("xx"), {**WALLS, **START, "end": dirichlet("t+")}, "initial value"),
+        (MOVING, lambda u, at: u.d("t") - u.d("xx"), {**WALLS, "t": periodic("t")}, "'t' is not an initial value"),
+        (STEADY, lambda u, at: u - (1 + at.x) * u.d("xx"), {"p": periodic("x"), "q": periodic("y")}, "are not"),
+        (STEADY, lambda u, at: laplace(u, at) - 1, {"p": periodic("x"), "q": periodic("y")}, "up to a constant"),
     ],
 )
 def test_says_where_it_does_not_apply(box, equation, conditions, message):

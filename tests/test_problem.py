@@ -8,7 +8,20 @@ import torch
 from oracles import field, points_in
 from torch import Tensor
 
-from kanpde import Box, Field, KanpdeError, Points, Problem, dirichlet, initial, initial_velocity, neumann, robin
+from kanpde import (
+    Box,
+    Field,
+    KanpdeError,
+    Points,
+    Problem,
+    dirichlet,
+    initial,
+    initial_velocity,
+    neumann,
+    periodic,
+    robin,
+)
+from kanpde.geometry import Geometry
 from kanpde.problem import Condition
 from kanpde.sampling import draw
 
@@ -84,9 +97,36 @@ def test_a_normal_derivative_needs_a_boundary() -> None:
         neumann("x-").residual(u, Points.of(SQUARE.names, points))
 
 
+def test_periodic_coordinates_are_named_in_their_order() -> None:
+    cube = Box(x=(0, 1), y=(0, 1), t=(0, 1))
+    conditions = {"y": periodic("y"), "start": initial(0.0), "x": periodic("x")}
+    problem = Problem(cube, {"e": lambda u, at: u.d("t") - u.d("xx")}, conditions)
+    assert problem.periodic == ("x", "y")
+    assert Problem(SQUARE, {"first": first}).periodic == ()
+    with pytest.raises(KanpdeError, match=r"periodic\('y'\) compares two faces: it has no residual at a point"):
+        problem.residual_function("y")(None, problem.middle())
+
+
+def test_only_boxes_are_periodic() -> None:
+    class Disc(Geometry):
+        names = ("x", "y")
+
+    Disc.__abstractmethods__ = frozenset()
+    with pytest.raises(KanpdeError, match="condition 'sides' is periodic, and the domain is a Disc: it needs a Box"):
+        Problem(Disc(), {"first": first}, {"sides": periodic("x")})
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"conditions": {"w": periodic("x-")}}, "unknown coordinate in condition 'w': 'x-'"),
+        ({"conditions": {"w": periodic("z")}}, "unknown coordinate in condition 'w': 'z'"),
+        (
+            {"conditions": {"w": periodic("x"), "d": dirichlet("x+", unknown="u")}},
+            "condition 'd' is on a face of 'x', which condition 'w' makes periodic: keep one of them",
+        ),
+        ({"conditions": {"n": neumann("x", unknown="u"), "w": periodic("x")}}, "condition 'n' is on a face of 'x'"),
+        ({"conditions": {"w": periodic("x"), "v": periodic("x")}}, "condition 'v' is on a face of 'x'"),
         ({"equations": {}}, "problem 'problem' has no equations"),
         ({"conditions": {"w": dirichlet("z-", unknown="u")}}, "unknown boundary 'z-'"),
         ({"conditions": {"w": dirichlet("x", unknown="w")}}, "unknown field in condition 'w': 'w'"),

@@ -8,9 +8,12 @@ import torch
 from torch import Tensor
 
 import kanpde
-from kanpde import Field, Problem
+from kanpde import Field, KanpdeError, Problem
+from kanpde.check import jump_of_reference
 from kanpde.library import load_problem
 from kanpde.multiindex import IndexSet
+from kanpde.problem import Periodic
+from kanpde.reference import ladder
 from kanpde.reference.exact import Exact
 from kanpde.sampling import PointSet, draw
 
@@ -22,7 +25,7 @@ def test_there_are_problems() -> None:
     assert {"poisson2d", "poisson2d_sinsin", "helmholtz2d", "heat1d", "burgers1d"} <= set(NAMES)
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(scope="module", params=NAMES)
 def problem(request: pytest.FixtureRequest) -> Problem:
     return load_problem(request.param)
 
@@ -39,6 +42,8 @@ def point_sets(problem: Problem, like: Tensor) -> dict[str, PointSet]:
     box = problem.geometry
     sets = {label: draw((box.interior(),), box.names, "sobol", 200, 0, like) for label in problem.equations}
     for label, condition in problem.conditions.items():
+        if isinstance(condition, Periodic):
+            continue
         sets[label] = draw(box.boundary(condition.where), box.names, "sobol", 40, 0, like)
     return sets
 
@@ -80,6 +85,39 @@ def test_a_smooth_reference_satisfies_the_problem(problem: Problem, device: torc
         assert residual(problem, label, points) <= tolerance, label
     # One percent more is seen, by the equations or, where these are homogeneous, by the conditions.
     assert max(residual(problem, label, points, 1.01) for label, points in sets.items()) > 1e-3
+
+
+def test_the_reference_of_a_periodic_problem_is_periodic(problem: Problem) -> None:
+    box = problem.geometry
+    like = torch.zeros((), dtype=torch.float64)
+    for name in problem.periodic:
+        faces = draw(box.boundary(f"{name}-"), box.names, "sobol", 40, 0, like)
+        jump = jump_of_reference(problem, name, faces)
+        assert jump is not None
+        assert jump <= 1e-12
+        # A little inside the face the derivatives are others, so agreement is not for want of a look.
+        inside = PointSet(faces.at.moved(**{name: getattr(faces.at, name) + 0.01}), faces.weights)
+        shifted = jump_of_reference(problem, name, inside)
+        assert shifted is not None
+        assert shifted > 1e-6
+
+
+NO_FINITE_ELEMENTS = {
+    "advection": "second order in space",
+    "kdv": "u_xxx",
+    "klein_gordon": "u_tt",
+    "kovasznay": "one equation for one unknown",
+    "poisson5d": "1 to 3 space dimensions",
+    "wave1d": "u_tt",
+}
+
+
+def test_finite_elements_apply_or_say_why_not(problem: Problem) -> None:
+    if problem.name in NO_FINITE_ELEMENTS:
+        with pytest.raises(KanpdeError, match=f"FEM does not apply here: .*{NO_FINITE_ELEMENTS[problem.name]}"):
+            ladder(problem)
+    else:
+        assert ladder(problem)
 
 
 def test_the_reference_is_defined_by_value_everywhere(problem: Problem) -> None:

@@ -18,10 +18,12 @@ from kanpde.field import Points, evaluate, taylor_coefficients
 from kanpde.geometry import Box
 from kanpde.model.network import Network
 from kanpde.multiindex import IndexSet
-from kanpde.problem import Condition, Dirichlet, InitialVelocity, Problem, Value
+from kanpde.problem import Condition, Dirichlet, Initial, InitialVelocity, Periodic, Problem, Value
 
 MODES = ("hard", "soft")
 Function = Callable[[Points], Tensor]
+LIFT_TOLERANCE = 1e-10
+"""By how much a lift may differ from its initial value, relative to the largest one."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ class Frame:
 class Ansatz:
     """A problem's hard conditions; `soft` lists the conditions that stay in the loss.
 
-    Raises KanpdeError for an unknown mode.
+    Periodic conditions are always hard: the inputs of the network impose them.
+    Raises KanpdeError for an unknown mode, for two values on one face, and for a lift that is not its initial value at
+    the start or comes with an initial velocity.
     """
 
     def __init__(self, problem: Problem, mode: str = "hard") -> None:
@@ -54,7 +58,8 @@ class Ansatz:
         box = problem.geometry
         self._data: list[dict[int, dict[int, Value]]] = [{} for _ in problem.unknowns]
         self._velocity: list[Value | None] = [None] * len(problem.unknowns)
-        hard: set[str] = set()
+        self._start: list[Function | None] = [None] * len(problem.unknowns)
+        hard = {label for label, condition in problem.conditions.items() if isinstance(condition, Periodic)}
         if mode == "hard" and isinstance(box, Box):
             for label, condition in problem.conditions.items():
                 if isinstance(condition, Dirichlet):
@@ -76,6 +81,27 @@ class Ansatz:
                     f"condition '{label}' sets the face {name}, which has a value already: keep one of them."
                 )
             data.setdefault(axis, {})[side] = condition.value
+        if isinstance(condition, Initial) and condition.lift is not None:
+            self._check_lift(box, label, condition, condition.lift)
+            self._start[self.problem.unknown_of(label, condition)] = condition.lift
+
+    def _check_lift(self, box: Box, label: str, condition: Initial, lift: Function) -> None:
+        u = self.problem.unknown_of(label, condition)
+        for other, velocity in self.problem.conditions.items():
+            if isinstance(velocity, InitialVelocity) and self.problem.unknown_of(other, velocity) == u:
+                raise KanpdeError(
+                    f"condition '{label}' has a lift, which '{other}' would change: leave out one of them."
+                )
+        (face,) = box.boundary(condition.where)
+        unit = torch.rand(64, face.dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        at = Points.of(box.names, face.place(unit))
+        wanted = evaluate(condition.value, at)
+        difference = float((evaluate(lift, at) - wanted).abs().max())
+        if not difference <= LIFT_TOLERANCE * max(float(wanted.abs().max()), 1.0):
+            raise KanpdeError(
+                f"the lift of condition '{label}' differs from its value by {difference:.1e} at the initial time:"
+                " it has to be equal there."
+            )
 
     def _starts(self, box: Box, label: str, condition: Condition) -> bool:
         data = self._data[self.problem.unknown_of(label, condition)]
@@ -105,18 +131,20 @@ class Ansatz:
 
     def _lift(self, u: int) -> Function | float:
         data = self._data[u]
+        start = self._start[u]
         values = [value for sides in data.values() for value in sides.values()] + [self._velocity[u] or 0.0]
-        if all(not callable(value) and value == 0 for value in values):
+        if start is None and all(not callable(value) and value == 0 for value in values):
             return 0.0
 
         def zero(at: Points) -> Tensor:
             return torch.zeros_like(getattr(at, at.names[0]))
 
-        lift: Function = zero
+        lift: Function = start or zero
         time = self.problem.geometry.time
         # Time first: corrections for compatible walls then change neither the initial value nor the velocity.
         for axis in sorted(data, key=lambda axis: self._box[axis][0] != time):
-            lift = self._corrected(u, axis, lift)
+            if start is None or self._box[axis][0] != time:
+                lift = self._corrected(u, axis, lift)
         return lift
 
     def _corrected(self, u: int, axis: int, lift: Function) -> Function:

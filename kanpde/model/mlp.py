@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import sqrt
 
 import torch
@@ -56,7 +57,7 @@ class MLP:
             for i in range(len(lower))
         )
         layers = [Layer(len(lower), first, widths[0], bias=True)]
-        for inputs, width in zip(widths[:-1], widths[1:], strict=True):
+        for inputs, width in pairwise(widths):
             layers.append(Layer(inputs, (Edges(Activation(self.activation), 0, inputs),), width, bias=True))
         return Network(tuple(layers), lower, upper)
 

@@ -96,16 +96,14 @@ class Network:
 
     def refined(self, factors: Sequence[int]) -> tuple[Network, Change]:
         """Return the same function with the resolution of each layer's bases multiplied by a factor."""
-        return self._changed(lambda number, edges: edges.basis.refined(factors[number]))
+        return self._changed(lambda number, basis, _: basis.refined(factors[number]))
 
     def bisected(self, chosen: Sequence[Tensor]) -> tuple[Network, Change]:
         """Return the same function with chosen intervals (G,) of the first layer's splines cut in halves."""
         masks = iter(chosen)
 
-        def cut(number: int, edges: Edges) -> tuple[Learnable, Tensor] | None:
-            if number or not isinstance(edges.basis, BSpline):
-                return None
-            return edges.basis.bisected(next(masks))
+        def cut(number: int, basis: Learnable, columns: slice) -> tuple[Learnable, Tensor] | None:
+            return basis.bisected(next(masks)) if number == 0 and isinstance(basis, BSpline) else None
 
         return self._changed(cut)
 
@@ -115,13 +113,13 @@ class Network:
         _, passed = self.forward(theta, value, self.first(value, points), reverse=False)
         inputs = [layer.nodes(value, step.sums)[0] for layer, step in zip(self.layers, passed, strict=True)][:-1]
 
-        def covered(number: int, edges: Edges) -> tuple[Learnable, Tensor] | None:
+        def covered(number: int, basis: Learnable, columns: slice) -> tuple[Learnable, Tensor] | None:
             if number == 0:
                 return None
-            here = inputs[number - 1][:, edges.first : edges.last]
+            here = inputs[number - 1][:, columns]
             low, high = here.amin(dim=0), here.amax(dim=0)
             margin = MARGIN * (high - low)
-            return edges.basis.covering(low - margin, high + margin)
+            return basis.covering(low - margin, high + margin)
 
         return self._changed(covered)
 
@@ -143,16 +141,22 @@ class Network:
         layers = []
         for layer, rows in zip(self.layers, saved, strict=True):
             edges = [
-                e if row is None else replace(e, basis=e.basis.restored(row))
+                replace(e, basis=e.basis.restored(row)) if row and isinstance(e.basis, Learnable) else e
                 for e, row in zip(layer.edges, rows, strict=True)
             ]
             layers.append(replace(layer, edges=tuple(edges)))
         return replace(self, layers=tuple(layers))
 
-    def _changed(self, change: Callable[[int, Edges], tuple[Learnable, Tensor] | None]) -> tuple[Network, Change]:
+    def _changed(
+        self, change: Callable[[int, Learnable, slice], tuple[Learnable, Tensor] | None]
+    ) -> tuple[Network, Change]:
+        """Return the network whose learnable bases are replaced by what `change` says of (layer, basis, inputs)."""
         layers, maps = [], []
         for number, layer in enumerate(self.layers):
-            found = [change(number, e) if isinstance(e.basis, Learnable) else None for e in layer.edges]
+            found = [
+                change(number, e.basis, slice(e.first, e.last)) if isinstance(e.basis, Learnable) else None
+                for e in layer.edges
+            ]
             edges = [e if new is None else replace(e, basis=new[0]) for e, new in zip(layer.edges, found, strict=True)]
             layers.append(replace(layer, edges=tuple(edges)))
             maps.append(tuple(None if new is None else new[1] for new in found))

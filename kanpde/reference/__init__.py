@@ -3,5 +3,6 @@
 from kanpde.reference.cole_hopf import burgers_cole_hopf
 from kanpde.reference.exact import exact
 from kanpde.reference.fem import FEM, ladder, solve_fem
+from kanpde.reference.spectral import fourier
 
-__all__ = ["FEM", "burgers_cole_hopf", "exact", "ladder", "solve_fem"]
+__all__ = ["FEM", "burgers_cole_hopf", "exact", "fourier", "ladder", "solve_fem"]

@@ -90,7 +90,7 @@ class FEM(Reference):
 
     def _evaluate(self, points: ndarray, indices: IndexSet) -> ndarray:
         element, local = self.space.locate(points[:, self._axes])
-        dofs = self.space.basis.element_dofs[:, element].T
+        dofs = self.space.element_dofs[:, element].T
         shapes = self.space.shapes(element, local)
         step, now, slope = self._in_time(points)
         states = [self.states[step[:, None], node, dofs] for node in range(self.states.shape[1])]

@@ -70,7 +70,8 @@ def _solve(problem: Problem, order: int, cells: int, steps: int | None, toleranc
     strong = StrongForm(problem)
     interval = {name: (a, b) for name, a, b in zip(geometry.names, geometry.lower, geometry.upper, strict=True)}
     lower, upper = zip(*(interval[name] for name in geometry.space), strict=True)
-    space = Space(lower, upper, order, cells)
+    periodic = tuple(geometry.space.index(name) for name in problem.periodic if name != geometry.time)
+    space = Space(lower, upper, order, cells, periodic)
     form = WeakForm(strong, space, geometry, problem.conditions)
     ready = perf_counter()
     free = len(form.free)

@@ -53,16 +53,16 @@ class Trace:
     slopes: tuple[csr_matrix, ...]
 
     @classmethod
-    def of(cls, basis: AbstractBasis) -> Trace:
-        """Return the operators of a basis."""
+    def of(cls, basis: AbstractBasis, number: ndarray) -> Trace:
+        """Return the operators of a basis; `number` (dof of the basis,) numbers the unknowns."""
         shape = basis.dx.shape
-        columns = np.repeat(basis.element_dofs.T[:, None, :], shape[1], axis=1).ravel()
+        columns = np.repeat(number[basis.element_dofs].T[:, None, :], shape[1], axis=1).ravel()
         rows = np.arange(basis.dx.size + 1) * basis.Nbfun
         fields = [functions[0] for functions in basis.basis]
 
         def matrix(values: list[ndarray]) -> csr_matrix:
             entries = np.stack([np.broadcast_to(v, shape) for v in values], axis=-1).ravel()
-            return csr_matrix((entries, columns, rows), shape=(basis.dx.size, basis.N))
+            return csr_matrix((entries, columns, rows), shape=(basis.dx.size, number.max() + 1))
 
         points = np.asarray(basis.global_coordinates())
         slopes = tuple(matrix([f.grad[i] for f in fields]) for i in range(len(points)))
@@ -78,10 +78,18 @@ class Trace:
 class Space:
     """Continuous piecewise polynomials of degree `order` on a uniform mesh of `cells` cells per side of a box.
 
+    Along the axes in `periodic` the two faces share their degrees of freedom.
     Raises KanpdeError for an order that there is no element for.
     """
 
-    def __init__(self, lower: tuple[float, ...], upper: tuple[float, ...], order: int, cells: int) -> None:
+    def __init__(
+        self,
+        lower: tuple[float, ...],
+        upper: tuple[float, ...],
+        order: int,
+        cells: int,
+        periodic: tuple[int, ...] = (),
+    ) -> None:
         self.dimension = len(lower)
         known = ELEMENTS.get(self.dimension, {})
         if order not in known:
@@ -97,6 +105,8 @@ class Space:
         # An element object caches what it evaluated last (ElementLinePp), so every use has its own.
         self.element = known[order]
         self.basis = Basis(self.mesh, self.element(), intorder=2 * order + 2)
+        self._number = self._numbers(periodic)
+        self.element_dofs = self._number[self.basis.element_dofs]
         self._exponents = np.array([e for e in product(range(order + 1), repeat=self.dimension) if sum(e) <= order])
         self._lattice = self._exponents / order
         self._local = np.stack([known[order]().lbasis(self._lattice.T, i)[0] for i in range(self.basis.Nbfun)], axis=1)
@@ -106,25 +116,27 @@ class Space:
     @property
     def size(self) -> int:
         """The number of degrees of freedom."""
-        return self.basis.N
+        return int(self._number.max()) + 1
 
     def trace(self, face: Face | None = None) -> Trace:
         """Return the quadrature of all elements, or of a face of the box."""
         if face is None:
-            return Trace.of(self.basis)
+            return Trace.of(self.basis, self._number)
         order = 2 * self.order + 2
-        return Trace.of(FacetBasis(self.mesh, self.element(), intorder=order, facets=self._facets(face)))
+        facets = self._facets(face)
+        return Trace.of(FacetBasis(self.mesh, self.element(), intorder=order, facets=facets), self._number)
 
-    def face_dofs(self, face: Face) -> ndarray:
-        """Return the degrees of freedom on a face of the box; their places are `basis.doflocs`."""
-        return self.basis.get_dofs(self._facets(face)).all()
+    def face_dofs(self, face: Face) -> tuple[ndarray, ndarray]:
+        """Return the degrees of freedom (n,) on a face of the box and their places (d, n)."""
+        dofs = self.basis.get_dofs(self._facets(face)).all()
+        return self._number[dofs], self.basis.doflocs[:, dofs]
 
     def interpolate(self, function: Callable[[ndarray], ndarray]) -> ndarray:
         """Return the Lagrange interpolant of a function of points (d, N)."""
         at = self.basis.mapping.F(self._lattice.T)
         values = function(at.reshape(self.dimension, -1)).reshape(at.shape[1:])
         result = np.zeros(self.size)
-        result[self.basis.element_dofs] = np.linalg.solve(self._local, values.T)
+        result[self.element_dofs] = np.linalg.solve(self._local, values.T)
         return result
 
     def locate(self, x: ndarray) -> tuple[ndarray, ndarray]:
@@ -171,6 +183,17 @@ class Space:
                 powers *= 2 * np.arange(self.order + 1)
             result *= powers[:, self._exponents[:, i]]
         return result
+
+    def _numbers(self, periodic: tuple[int, ...]) -> ndarray:
+        """Return the number of the unknown that each degree of freedom of the basis stands for."""
+        number = np.arange(self.basis.N)
+        for axis in periodic:
+            faces = [self.basis.get_dofs(self._facets((axis, side))).all() for side in (0, 1)]
+            places = (self.basis.doflocs - self.lower[:, None]) / (self.upper - self.lower)[:, None]
+            places[axis] = 0.0
+            lower, upper = (dofs[np.lexsort(places[:, dofs].round(9))] for dofs in faces)
+            number[upper] = number[lower]
+        return np.unique(number, return_inverse=True)[1]
 
     def _facets(self, face: Face) -> ndarray:
         axis, side = face

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -15,7 +15,7 @@ from scipy.sparse.linalg import SuperLU, splu
 from kanpde.errors import KanpdeError
 from kanpde.field import Points, evaluate
 from kanpde.geometry import Box
-from kanpde.problem import Condition, Dirichlet, Neumann, Robin, Value
+from kanpde.problem import Condition, Dirichlet, Neumann, Periodic, Robin, Value
 from kanpde.reference.fem.linearise import Linearised, NotFinite, StrongForm, does_not_apply
 from kanpde.reference.fem.space import Face, Space, Trace
 
@@ -34,7 +34,7 @@ class WeakForm:
     """F(u, u_t, t), one entry per basis function v: the integral of the residual times v, by parts.
 
     Integrating a^{ij} u_ij v by parts leaves -a^{ij} u_i v_j - d_j a^{ij} u_i v and on the boundary a^{ij} u_i n_j v,
-    which Neumann and Robin conditions prescribe; Dirichlet conditions fix degrees of freedom.
+    which Neumann and Robin conditions prescribe and periodic faces cancel; Dirichlet conditions fix degrees of freedom.
     States and rates are arrays (k, dof) at k times (k,).
     Raises KanpdeError for a condition that has no place in this form, and for a face without one.
     """
@@ -44,10 +44,10 @@ class WeakForm:
         self.cells = space.trace()
         self.start: Value | None = None
         self._begin = np.array([0.0 if strong.time is None else box.lower[box.names.index(strong.time)]])
-        self._fixed: list[tuple[Face, ndarray, Value]] = []
+        self._fixed: list[tuple[Face, ndarray, ndarray, Value]] = []
         self._natural: list[NaturalFace] = []
         self._read(box, conditions)
-        self.essential = np.unique(np.concatenate([np.zeros(0, np.int64), *(dofs for _, dofs, _ in self._fixed)]))
+        self.essential = np.unique(np.concatenate([np.zeros(0, np.int64), *(dofs for _, dofs, _, _ in self._fixed)]))
         self.free = np.setdiff1d(np.arange(space.size), self.essential)
 
     def initial(self) -> ndarray:
@@ -61,8 +61,8 @@ class WeakForm:
     def with_essential(self, states: ndarray, times: ndarray) -> ndarray:
         """Return the states with the Dirichlet values at their times."""
         states = states.copy()
-        for face, dofs, value in self._fixed:
-            states[:, dofs] = self._values(value, self.space.basis.doflocs[:, dofs], times, face)
+        for face, dofs, places, value in self._fixed:
+            states[:, dofs] = self._values(value, places, times, face)
         return states
 
     def residual(self, states: ndarray, rates: ndarray, times: ndarray) -> ndarray:
@@ -133,7 +133,9 @@ class WeakForm:
 
     def _read_face(self, label: str, condition: Condition, face: Face) -> None:
         if isinstance(condition, Dirichlet):
-            self._fixed.append((face, self.space.face_dofs(face), condition.value))
+            self._fixed.append((face, *self.space.face_dofs(face), condition.value))
+        elif isinstance(condition, Periodic):
+            self._check_periodic(label, face[0])
         elif isinstance(condition, Neumann | Robin):
             trace = self.space.trace(face)
             across = np.delete(self._diffusion(trace, self._begin)[face[0]], face[0], axis=0)
@@ -145,6 +147,16 @@ class WeakForm:
             self._natural.append(NaturalFace(face, trace, condition.value, coefficient))
         else:
             raise does_not_apply(f"condition '{label}' is of the kind '{condition.kind}'")
+
+    def _check_periodic(self, label: str, axis: int) -> None:
+        lower, upper = (self.space.trace((axis, side)) for side in (0, 1))
+        moved = lower.points.copy()
+        moved[axis] = upper.points[axis, 0]
+        below, above = (self._diffusion(trace, self._begin)[axis] for trace in (lower, replace(lower, points=moved)))
+        if abs(above - below).max() > 1e-12 * abs(below).max():
+            raise does_not_apply(
+                f"condition '{label}' is periodic, and the coefficients of the second derivatives are not"
+            )
 
     def _linearised(self, states: ndarray, rates: ndarray, times: ndarray) -> Linearised:
         value = self.cells.value

@@ -1,0 +1,163 @@
+"""The Fourier reference: order in time, derivatives, an honest error, agreement with other codes and closed forms."""
+
+from math import log2, pi
+from pathlib import Path
+
+import pytest
+import torch
+from oracles import close, points_in
+from torch import Tensor
+
+from kanpde import Box, Field, KanpdeError, Points, Problem
+from kanpde.library import load_problem
+from kanpde.multiindex import IndexSet
+from kanpde.reference import burgers_cole_hopf, fourier, solve_fem
+from kanpde.reference.spectral import Fourier
+
+BOX = Box(x=(-1, 1), t=(0, 1))
+VALUE = IndexSet(BOX.names)
+RAISSI = Path(__file__).resolve().parents[2] / "shared" / "data" / "allen_cahn_raissi.mat"
+
+
+def somewhere(count: int = 300, box: Box = BOX) -> Points:
+    return Points.of(box.names, points_in(box.lower, box.upper, count, torch.zeros((), dtype=torch.float64)))
+
+
+def burgers(modes: int, steps: int, nu: float = 0.05) -> Fourier:
+    return fourier(
+        BOX,
+        linear=lambda d: nu * d**2,
+        nonlinear=lambda u, at: -u * u.d("x"),
+        start=lambda at: -torch.sin(pi * at.x),
+        modes=modes,
+        steps=steps,
+    )
+
+
+def difference(found: Tensor, wanted: Tensor) -> float:
+    return float((found - wanted).norm() / wanted.norm())
+
+
+def test_burgers_agrees_with_cole_hopf_and_the_order_is_four() -> None:
+    at = somewhere()
+    wanted = burgers_cole_hopf(0.05).taylor(at, VALUE)
+    errors = [difference(burgers(64, steps).taylor(at, VALUE), wanted) for steps in (20, 40, 80)]
+    assert log2(errors[0] / errors[1]) == pytest.approx(4, abs=0.5)
+    assert log2(errors[1] / errors[2]) == pytest.approx(4, abs=0.5)
+    fine = burgers(64, 400).taylor(at, VALUE)
+    assert difference(fine, wanted) < 1e-9
+    assert difference(1.01 * fine, wanted) > 5e-3
+
+
+def test_all_derivatives_are_those_of_the_solution() -> None:
+    indices = IndexSet(BOX.names, [(2, 1), (3, 0), (0, 2)])
+    at = somewhere(60)
+    found, wanted = (r.taylor(at, indices)[..., 0] for r in (burgers(64, 400), burgers_cole_hopf(0.05)))
+    for channel in range(len(indices)):
+        assert close(found[channel], wanted[channel], 1e-6)
+        assert not close(1.01 * found[channel], wanted[channel], 1e-6)
+
+
+@pytest.mark.parametrize(("modes", "steps"), [(32, 100), (64, 40), (64, 400)])
+def test_the_stated_error_bounds_the_true_one(modes: int, steps: int) -> None:
+    at, solution = somewhere(2000), burgers(modes, steps)
+    true = difference(solution.taylor(at, VALUE), burgers_cole_hopf(0.05).taylor(at, VALUE))
+    assert true <= solution.error
+    assert solution.error <= max(3000 * true, 1e-10)
+
+
+def test_a_travelling_wave_is_exact_in_any_box_and_order_of_coordinates() -> None:
+    """The linear part needs no steps; the source and the lift, which is added, depend on the coordinates."""
+    box = Box(t=(1, 3), x=(0, 5))
+    k = 2 * pi / 5
+
+    def wave(at: Points) -> Tensor:
+        return torch.exp(-0.01 * k**2 * (at.t - 1)) * torch.sin(k * (at.x - 3 * (at.t - 1)))
+
+    def lift(at: Points) -> Tensor:
+        return at.t**2 * torch.cos(k * at.x)
+
+    solution = fourier(
+        box,
+        linear=lambda d: -3 * d + 0.01 * d**2,
+        nonlinear=lambda v, at: 2 * at.t + 0 * v,
+        start=wave,
+        modes=8,
+        steps=100,
+        lift=lift,
+    )
+    at = somewhere(50, box)
+    wanted = wave(at) + at.t**2 - 1 + lift(at)
+    assert close(solution.taylor(at, IndexSet(box.names))[0, :, 0], wanted, 1e-11)
+
+
+def test_points_are_evaluated_in_any_order() -> None:
+    at, solution = somewhere(5000), burgers(32, 40)
+    order = torch.randperm(5000)
+    shuffled = Points.of(BOX.names, at.array()[order])
+    assert torch.allclose(solution.taylor(shuffled, VALUE)[0], solution.taylor(at, VALUE)[0, order], atol=1e-14)
+
+
+def test_nothing_is_computed_before_it_is_used() -> None:
+    def never(*arguments: object) -> Tensor:
+        raise AssertionError("computed")
+
+    solution = fourier(BOX, never, never, never, modes=64, steps=40)
+    assert solution.name
+    assert solution.error_source
+
+
+def test_wrong_settings_are_refused() -> None:
+    def zero(v: Field, at: Points) -> Tensor:
+        return 0 * v
+
+    with pytest.raises(KanpdeError, match="needs one space coordinate and the time t"):
+        fourier(Box(x=(0, 1), y=(0, 1), t=(0, 1)), lambda d: d, zero, 0.0, modes=8, steps=40)
+    with pytest.raises(KanpdeError, match="modes=8, steps=2: give at least 4 modes and 18 steps"):
+        fourier(BOX, lambda d: d, zero, 0.0, modes=8, steps=2)
+    with pytest.raises(KanpdeError, match="did not stay finite: give more than 20 steps"):
+        fourier(BOX, lambda d: d**2, lambda v, at: 100 * (v + 1) ** 3, 1.0, modes=8, steps=20).taylor(
+            somewhere(), VALUE
+        )
+    with pytest.raises(KanpdeError, match="no derivatives in time"):
+        fourier(BOX, lambda d: d, lambda v, at: v.d("t"), 0.0, modes=8, steps=20).taylor(somewhere(), VALUE)
+
+
+def test_solitons_keep_their_shape() -> None:
+    """A single soliton of u_t + u u_x + d u_xxx = 0, so narrow that the sides do not matter."""
+    d, c = 0.0005, 0.5
+
+    def soliton(at: Points) -> Tensor:
+        return 3 * c / torch.cosh(0.5 * (c / d) ** 0.5 * (at.x + 0.25 - c * at.t)) ** 2
+
+    found = fourier(BOX, lambda x: -d * x**3, lambda u, at: -u * u.d("x"), soliton, modes=192, steps=1000)
+    at = somewhere()
+    assert difference(found.taylor(at, VALUE)[0, :, 0], soliton(at)) < 1e-6
+
+
+@pytest.fixture(scope="module")
+def allen_cahn() -> Problem:
+    return load_problem("allen_cahn")
+
+
+def test_allen_cahn_agrees_with_finite_elements(allen_cahn: Problem) -> None:
+    problem = allen_cahn
+    assert problem.reference is not None
+    at, fem = somewhere(), solve_fem(problem, 4, 256)
+    assert difference(fem.taylor(at, VALUE), problem.reference.taylor(at, VALUE)) < 2e-6
+
+
+@pytest.mark.skipif(not RAISSI.is_file(), reason=f"there is no {RAISSI}")
+def test_allen_cahn_agrees_with_published_data(allen_cahn: Problem) -> None:
+    """Their error is 1.2e-5 at the kink x = 1 and 5.8e-8 away from it."""
+    from scipy.io import loadmat
+
+    data = loadmat(RAISSI)
+    x, t, wanted = (torch.from_numpy(data[name]) for name in ("x", "tt", "uu"))
+    x, t, wanted = x[0], t[0, ::5], wanted[:, ::5]
+    assert allen_cahn.reference is not None
+    u = allen_cahn.reference.taylor(Points.of(BOX.names, torch.cartesian_prod(x, t)), VALUE).reshape(wanted.shape)
+    inside = x.abs() <= 0.95
+    assert difference(u, wanted) < 1.3e-5
+    assert difference(u[inside], wanted[inside]) < 7e-8
+    assert difference(1.01 * u, wanted) > 5e-3
