@@ -2,17 +2,28 @@
 
 import json
 import math
+import platform
+import re
+import sys
+import time
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 import kanpde
 from benchmarks import accuracy, results
 from benchmarks.cases import CASES, TREND, Case, Target, find_case
 from benchmarks.page import page, ranges, slope, target_cells, verdict
+from benchmarks.peers import __main__ as peers
+from benchmarks.peers import table, trial
 from benchmarks.report import markdown, save
 from kanpde import KAN, Budget, KanpdeError, LevenbergMarquardt, library
+from kanpde.field import Points
+from kanpde.multiindex import IndexSet
 
 SOLVE = kanpde.solve
 TARGET = {"error": 1e-8, "parameters": 500, "seconds": 20.0}
@@ -209,3 +220,113 @@ def test_the_error_of_one_unknown_can_be_asked_for(short):
         == "poisson2d, u"
     )
     assert accuracy.loaded(replace(case, unknown="w")) is None
+
+
+def test_the_peers_solve_the_problem_poisson2d():
+    problem, x, y = library.load_problem("poisson2d"), *np.random.default_rng(0).uniform(-1, 1, (2, 50))
+    at = Points.of(("x", "y"), torch.from_numpy(np.stack([x, y], axis=1)))
+    u, u_xx, u_yy = problem.reference.taylor(at, IndexSet(("x", "y"), [(2, 0), (0, 2)]))[[0, -1, -2], :, 0].numpy()
+    np.testing.assert_allclose(trial.solution(x, y), u, rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(trial.source(x, y, np.sin, np.cos), -2 * (u_xx + u_yy), rtol=1e-10, atol=1e-10)
+    assert trial.walls(np.array([-1.0, 0.3, 0.0]), np.array([0.2, 1.0, 0.0])).tolist() == [0, 0, 1]
+
+
+def test_the_watch_measures_when_it_is_due_and_stops_at_the_smallest_target(tmp_path):
+    watch = trial.Watch(tmp_path / "report.jsonl", limit=100.0)
+
+    def off(factor):
+        return lambda points: factor * trial.solution(*points.T)
+
+    assert watch(off(1.01), 1.0) is False
+    assert watch(off(1.001), 1.04) is False  # too early to measure
+    assert watch(off(math.nan), 2.0) is False
+    assert watch(off(1 + 1e-7), 3.0) is True
+    assert watch(off(2.0), 100.0) is True
+    watch.says(parameters=7)
+    found = table.trial(watch.report)
+    assert found["parameters"] == 7
+    assert [second for second, _ in found["curve"]] == [1.0, 2.0, 3.0, 100.0]
+    assert found["curve"][0][1] == pytest.approx(0.01, rel=1e-10)
+    assert found["curve"][1][1] is None
+    with pytest.raises(ValueError, match="shape"):
+        watch(lambda points: points, 200.0)
+
+
+def test_the_clock_stands_still_while_the_error_is_measured(tmp_path):
+    watch = trial.Watch(tmp_path / "report.jsonl", limit=100.0)
+
+    def slow(points):
+        time.sleep(0.2)
+        return trial.solution(*points.T)
+
+    begin = time.perf_counter()
+    watch(slow)
+    assert time.perf_counter() - begin - watch.seconds > 0.2 - 0.01
+
+
+def peer(*curves, message=""):
+    seeds = [
+        {"seed": i, "date": "2030-01-02", "message": message, "parameters": 300 if curve else None, "curve": curve}
+        for i, curve in enumerate(curves)
+    ]
+    origin = {"version": "1.2", "python": "3.11", "settings": "so", "limit": 60.0, "processor": "p", "cores": 2}
+    return {"made_with": origin, "seeds": seeds}
+
+
+def test_times_to_an_error_are_of_the_first_time_and_count_failures():
+    curve = [[1.0, 0.5], [2.0, 9e-4], [3.0, None], [4.0, 2e-3], [5.0, 5e-5]]
+    assert [table.time_to(curve, error) for error in (1.0, 1e-3, 1e-4, 1e-6)] == [1.0, 2.0, 5.0, math.inf]
+    found = table.cells("other", peer(curve, [[3.0, 1e-5]], []))
+    assert (found["package"], found["parameters"], found["warm-up s"]) == ("other 1.2", "300", "2")
+    assert (found["s to 1e-03"], found["s to 1e-04"], found["s to 1e-06"]) == ("3", "5", "-")
+    nothing = table.cells("other", peer([], message="killed"))
+    assert (nothing["warm-up s"], nothing["s to 1e-03"], nothing["best error, median"]) == ("-", "-", "-")
+    assert nothing["ended early"] == "killed"
+
+
+def test_the_page_of_the_peers_has_measured_rows_only():
+    text = table.page({"other": peer([[3.0, 1e-5]])})
+    assert "| other 1.2 | 300 | 3 | 3 | 3 | - | 1.0e-05 | 60 | 0 | - |" in text.splitlines()
+    assert "pykan" not in text
+    assert "Nothing yet" in table.page({})
+
+
+@pytest.mark.parametrize("name", peers.PACKAGES)
+def test_every_package_says_its_settings_and_needs_nothing_of_kanpde(name):
+    module = Path(peers.HERE, f"{name}.py")
+    assert len(table.settings(module)) > 20
+    imports = re.findall(r"^(?:import|from) ([\w.]+)", module.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [i for i in imports if i.startswith("benchmarks")] == ["benchmarks.peers.trial"]
+    assert name == "kanpde" or "kanpde" not in imports
+
+
+def test_interpreters_are_chosen_by_name():
+    assert peers.interpreters([f"pykan={sys.executable}"]) == dict.fromkeys(peers.PACKAGES, sys.executable)
+    for text in ("pykan", "other=/bin/sh", "pykan=/there/is/none"):
+        with pytest.raises(KanpdeError, match="--python"):
+            peers.interpreters([text])
+
+
+def test_a_trial_that_is_too_slow_or_crashes_leaves_a_message():
+    assert peers.run_trial("kanpde", sys.executable, 0, 1.0, seconds=0.01) == {
+        "seed": 0,
+        "date": date.today().isoformat(),
+        "message": "killed after the hard limit",
+        "parameters": None,
+        "curve": [],
+    }
+    assert "No module named benchmarks.peers.no_such" in peers.run_trial("no_such", sys.executable, 0, 1.0)["message"]
+
+
+def test_a_package_that_is_missing_is_named_with_the_command(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(peers, "version", lambda name, python: None)
+    peers.main(["pykan", "--out", str(tmp_path / "a.json"), "--markdown", str(tmp_path / "a.md")])
+    assert "pykan: not installed" in (said := capsys.readouterr().out)
+    assert "-m pip install pykan" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_versions_come_from_the_interpreter():
+    assert peers.version("kanpde", sys.executable) == (platform.python_version(), kanpde.__version__)
+    assert peers.version("numpy", sys.executable) == (platform.python_version(), np.__version__)
+    assert peers.version("there-is-no-such-package", sys.executable) is None
