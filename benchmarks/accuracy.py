@@ -1,95 +1,119 @@
-"""Accuracy of the default settings over several seeds: python -m benchmarks.accuracy [--seeds 5] [problem ...]
+"""Accuracy of the default settings over several seeds: python -m benchmarks.accuracy [--seeds 5] [case ...]
 
-A row per problem: median and worst relative L2 error on points not trained on, parameters, training seconds, and the
-targets. Every seed counts; a failed seed is an infinite error.
+A case is a problem with its arguments, such as poisson2d or helmholtz2d:a=6,b=6, or one of the names in
+benchmarks/cases.py; without one all cases with a target are measured, with --trend alone the error against the number
+of parameters. Rows are added to a JSON file after every seed, and a page is written from it. What it has already of the
+same sources, settings and machine is not measured again unless --again is given.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
-from math import inf, isfinite
+from collections.abc import Iterable, Iterator
+from datetime import date
 from pathlib import Path
-from statistics import median
-from typing import Any
+
+import torch
 
 import kanpde
-from benchmarks.report import show, write
+from benchmarks import results
+from benchmarks.cases import CASES, TREND, Case, find_case
+from benchmarks.page import page, scientific, target_cells
+from benchmarks.report import save, show
+from benchmarks.results import Row
+from kanpde import KanpdeError, Problem
+from kanpde.library import load_problem
 
 
-@dataclass(frozen=True)
-class Target:
-    """What a problem's default run should reach: median relative L2, parameters, seconds."""
-
-    rel_l2: float
-    parameters: int
-    seconds: float
-
-
-TARGETS = {
-    "poisson2d": Target(1e-8, 500, 20),
-    "poisson2d_sinsin": Target(1e-9, 400, 15),
-    "helmholtz2d": Target(1e-7, 500, 30),
-    "heat1d": Target(1e-8, 500, 15),
-    "burgers1d": Target(1e-3, 3000, 300),
-}
-
-
-def measure(name: str, seeds: int, threads: int | None) -> list[dict[str, Any]]:
-    """Return a row per seed."""
-    rows = []
-    for seed in range(seeds):
-        run = kanpde.solve(name, seed=seed, threads=threads)
-        method = run.method
-        error = inf if run.errors is None or not isfinite(run.errors.rel_l2) else run.errors.rel_l2
-        rows.append(
-            {
-                "problem": name,
-                "seed": seed,
-                "rel_l2": error,
-                "rel_h1": inf if run.errors is None else run.errors.rel_h1,
-                "parameters": method.parameters,
-                "iterations": method.iterations,
-                "seconds": method.seconds["train"],
-                "stopped": method.stopped,
-            }
-        )
-        print(
-            f"{name} seed {seed}: {error:.1e}, {method.parameters} parameters, {method.seconds['train']:.1f} s",
-            flush=True,
-        )
-    return rows
+def solved(case: Case, problem: Problem, seed: int, threads: int | None) -> Row:
+    """Return what one seed gives; an error that the solve raises is a failed seed with its message."""
+    row: Row = dict.fromkeys(("error", "rel_h1", "max_error", "parameters", "iterations", "seconds", "threads"))
+    row |= {"seed": seed, "date": date.today().isoformat()}
+    try:
+        run = kanpde.solve(problem, case.model, budget=case.budget, seed=seed, threads=threads)
+    except Exception as error:
+        return {**row, "stopped": f"{type(error).__name__}: {error}"}
+    method, errors = run.method, run.errors
+    assert errors is not None  # the problem has a reference
+    row |= {
+        "error": errors.each[case.unknown] if case.unknown else errors.rel_l2,
+        "rel_h1": errors.rel_h1,
+        "max_error": errors.max_error,
+        "parameters": method.parameters,
+        "iterations": method.iterations,
+        "seconds": method.seconds["train"],
+        "threads": torch.get_num_threads(),
+        "stopped": method.stopped,
+    }
+    return row
 
 
-def main() -> None:
+def measured(
+    case: Case, problem: Problem, seeds: Iterable[int], threads: int | None, before: Row | None
+) -> Iterator[Row]:
+    """Give the row of a case after each of its seeds; those that the row before has of the same are kept."""
+    row = results.merged(results.new_row(case, problem, threads), before, seeds)
+    there = {seed["seed"] for seed in row["seeds"]}
+    if there:
+        yield row
+    for seed in seeds:
+        if seed not in there:
+            row = results.with_seed(row, solved(case, problem, seed, threads))
+            yield row
+
+
+def loaded(case: Case) -> Problem | None:
+    """Return the problem of a case; None, with a line that says why, if it cannot be measured."""
+    try:
+        problem = load_problem(case.problem, **case.arguments)
+        if problem.reference is None:
+            raise KanpdeError(f"problem '{case.problem}' has no reference to compare with.")
+        if case.unknown not in (None, *problem.unknowns):
+            raise KanpdeError(f"problem '{case.problem}' has no unknown '{case.unknown}'.")
+    except KanpdeError as error:
+        print(f"{case.label} is skipped: {error}", flush=True)
+        return None
+    return problem
+
+
+def main(arguments: list[str] | None = None) -> None:
     """Measure, print the table and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("problems", nargs="*", default=list(TARGETS))
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--out", type=Path, default=Path("accuracy.json"))
-    options = parser.parse_args()
-    seeds, summary = [], []
-    for name in options.problems:
-        rows = measure(name, options.seeds, options.threads)
-        seeds += rows
-        errors = sorted(row["rel_l2"] for row in rows)
-        target = TARGETS.get(name)
-        summary.append(
-            {
-                "problem": name,
-                "median rel. L2": f"{median(errors):.1e}",
-                "worst": f"{errors[-1]:.1e}",
-                "target": f"{target.rel_l2:.0e}" if target else "-",
-                "parameters": max(row["parameters"] for row in rows),
-                "at most": target.parameters if target else "-",
-                "median s": f"{median(row['seconds'] for row in rows):.1f}",
-                "worst s": f"{max(row['seconds'] for row in rows):.1f}",
-                "at most s": target.seconds if target else "-",
-            }
-        )
-    show(f"default settings, {options.seeds} seeds", summary)
-    write(options.out, seeds=seeds, summary=summary)
+    parser.add_argument("cases", nargs="*", metavar="case", help="PROBLEM, PROBLEM:ARGUMENT=VALUE,... or a name")
+    parser.add_argument("--trend", action="store_true", help="error against parameters on poisson2d")
+    parser.add_argument("--seeds", type=int, default=5, help="how many")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=None, help="of PyTorch; by default the package decides")
+    parser.add_argument("--again", action="store_true", help="measure again what the file has already")
+    parser.add_argument("--out", type=Path, default=Path("docs/accuracy.json"))
+    parser.add_argument("--markdown", type=Path, default=Path("docs/accuracy.md"))
+    options = parser.parse_args(arguments)
+    if options.seeds < 1:
+        parser.error(f"--seeds {options.seeds}: give at least 1")
+    try:
+        cases = [find_case(text) for text in options.cases] or ([] if options.trend else list(CASES))
+        rows = results.read(options.out)
+    except KanpdeError as error:
+        parser.error(str(error))
+    if options.trend:
+        cases += [case for series in TREND.values() for case in series]
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    done = []
+    for case in cases:
+        problem = loaded(case)
+        if problem is None:
+            continue
+        before = None if options.again else rows.get(case.label)
+        for row in measured(case, problem, seeds, options.threads, before):
+            rows[case.label] = row
+            save(options.out, {"rows": rows})
+            print(f"{case.label}: " + ", ".join(scientific(s["error"], "failed") for s in row["seeds"]), flush=True)
+        done.append(target_cells(case.label, rows[case.label]))
+    if done:
+        show(f"seeds {seeds.start} to {seeds.stop - 1}", done)
+        options.markdown.parent.mkdir(parents=True, exist_ok=True)
+        options.markdown.write_text(page(rows), encoding="utf-8")
+        print(f"written to {options.out} and {options.markdown}")
 
 
 if __name__ == "__main__":

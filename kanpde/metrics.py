@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from time import perf_counter
 
@@ -35,13 +35,15 @@ CHUNK = 8192
 class Errors:
     """Relative L2 error, relative error in the full H1 norm (all coordinates, time included), largest absolute error.
 
-    An error that cannot be measured is nan, and `note` says why.
+    Several unknowns share each of these; `each` has the relative L2 error of every unknown by its name. An error that
+    cannot be measured is nan, and `note` says why.
     """
 
     rel_l2: float
     rel_h1: float
     max_error: float
     note: str = ""
+    each: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class ErrorMeasure:
         if reference is None:
             raise KanpdeError(f"problem '{problem.name}' has no reference to compare with: give it reference=...")
         self.reference = reference
-        self.unknowns = len(problem.unknowns)
+        self.unknowns = problem.unknowns
         self.at, self.weights = evaluation_rule(problem.geometry, device)
         names = problem.geometry.names
         units = [tuple(int(i == axis) for i in range(len(names))) for axis in range(len(names))]
@@ -87,20 +89,28 @@ class ErrorMeasure:
         return self._evaluate(self.reference.taylor, "the reference")
 
     def of(self, taylor: Taylor) -> Errors:
-        """Return the errors of a solution; several unknowns share each norm."""
+        """Return the errors of a solution; an unknown whose reference is zero has no relative error of its own."""
         difference = self._evaluate(taylor, "the solution") - self.expected
-        rel_h1 = math.nan if self.note else self._norm(difference) / self._norm(self.expected)
-        rel_l2 = self._norm(difference[:1]) / self._norm(self.expected[:1])
-        return Errors(float(rel_l2), float(rel_h1), float(difference[0].abs().max()), self.note)
+        rel_h1 = math.nan if self.note else self._relative(difference, self.expected)
+        each = {
+            name: self._relative(difference[:1, :, [i]], self.expected[:1, :, [i]])
+            for i, name in enumerate(self.unknowns)
+        }
+        rel_l2 = self._relative(difference[:1], self.expected[:1])
+        return Errors(rel_l2, rel_h1, float(difference[0].abs().max()), self.note, each)
 
     def _evaluate(self, taylor: Taylor, what: str) -> Tensor:
         values = evaluate_chunks(taylor, self.at, self.indices)
-        shape = (len(self.indices), len(self.at), self.unknowns)
+        shape = (len(self.indices), len(self.at), len(self.unknowns))
         if values.shape != shape:
             raise KanpdeError(
                 f"{what} returned shape {tuple(values.shape)}: return (channel, point, unknown), here {shape}."
             )
         return values.to(self.weights)
+
+    def _relative(self, difference: Tensor, expected: Tensor) -> float:
+        norm = float(self._norm(expected))
+        return float(self._norm(difference)) / norm if norm > 0 else math.nan
 
     def _norm(self, channels: Tensor) -> Tensor:
         return ((channels**2).sum(dim=(0, 2)) @ self.weights).sqrt()

@@ -252,7 +252,7 @@ class RunDirectory:
 
     def write_results(self, document: Mapping[str, Any]) -> None:
         """Write results.json; a number that is not finite becomes null."""
-        text = json.dumps(_finite(document), indent=2, allow_nan=False)
+        text = json.dumps(finite(document), indent=2, allow_nan=False)
         with atomic(self.path / "results.json") as path:
             path.write_text(text + "\n", encoding="utf-8")
 
@@ -329,13 +329,14 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Return a value as strict JSON has it: None in place of numbers that are not finite."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value
 
 

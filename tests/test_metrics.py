@@ -58,6 +58,25 @@ def test_one_percent_off_is_an_error_of_one_percent(problem):
     assert (right.rel_l2, right.rel_h1, right.max_error) == (0.0, 0.0, 0.0)
 
 
+def test_each_unknown_has_its_own_error():
+    box = Box(x=(0, 1), t=(0, 1))
+    problem = problem_with(box, lambda at: at.x + at.t, lambda at: 10 * torch.cos(at.x))
+    factors = torch.tensor([1.01, 1.0002], dtype=torch.float64)
+    off = errors(scaled(problem, factors), problem)
+    assert list(off.each) == ["u", "v"]
+    assert off.each["u"] == pytest.approx(0.01, rel=1e-10)
+    assert off.each["v"] == pytest.approx(0.0002, rel=1e-10)
+    assert off.each["v"] < off.rel_l2 < off.each["u"]
+
+
+def test_an_unknown_that_is_zero_has_no_relative_error():
+    problem = problem_with(Box(x=(0, 1)), lambda at: 1 + at.x, lambda at: 0 * at.x)
+    off = errors(lambda at, indices: problem.reference.taylor(at, indices) + 1e-3, problem)
+    assert math.isfinite(off.rel_l2)
+    assert off.each["u"] > 0
+    assert math.isnan(off.each["v"])
+
+
 def test_norms_are_integrals():
     box = Box(x=(0, 1), y=(0, 2))
     problem = problem_with(box, lambda at: torch.ones_like(at.x))
