@@ -246,7 +246,7 @@ class Problem:
             places = [self.unknowns.index(name) for name in arguments]
             return lambda *fields: value_of(equation(*(fields[i] for i in places), fields[-1]))
         condition = self.conditions[label]
-        u = self.unknown_of(label, condition)
+        u = 0 if isinstance(condition, Periodic) else self.unknown_of(label, condition)
         return lambda *fields: condition.residual(fields[u], fields[-1])
 
     def derivatives(self, labels: tuple[str, ...], at: Points) -> set[MultiIndex]:

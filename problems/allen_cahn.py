@@ -22,7 +22,7 @@ def problem(e: float = 0.0001) -> Problem:
         return at.x**2 * cos(pi * at.x)
 
     def lift(at):
-        s, w = 1 - at.x.abs(), sqrt(4 * e * at.t).clamp_min(1e-100)
+        s, w = 1 - at.x.abs(), sqrt((4 * e * at.t).clamp_min(1e-200))
         return start(at) + 2 * (w * exp(-((s / w) ** 2)) / pi**0.5 - s * special.erfc(s / w))
 
     def allen_cahn(u, at):

@@ -32,6 +32,6 @@ def problem(delta: float = 0.0025) -> Problem:
             nonlinear=lambda u, at: -u * u.d("x"),
             start=start,
             modes=256,
-            steps=4000,
+            steps=3000,
         ),
     )

@@ -11,6 +11,7 @@ import kanpde
 from kanpde import Field, KanpdeError, Problem
 from kanpde.check import jump_of_reference
 from kanpde.library import load_problem
+from kanpde.model import Ansatz
 from kanpde.multiindex import IndexSet
 from kanpde.problem import Periodic
 from kanpde.reference import ladder
@@ -118,6 +119,16 @@ def test_finite_elements_apply_or_say_why_not(problem: Problem) -> None:
             ladder(problem)
     else:
         assert ladder(problem)
+
+
+def test_the_ansatz_is_finite_up_to_the_boundary(problem: Problem) -> None:
+    """Also a lift that is not smooth at the start."""
+    box = problem.geometry
+    for name in box.names:
+        at = draw(box.boundary(name), box.names, "uniform", 9, 0, torch.zeros((), dtype=torch.float64)).at
+        units = [tuple(int(i == j) for i in range(box.dimension)) for j in range(box.dimension)]
+        frame = Ansatz(problem).frame(IndexSet(box.names, units), at)
+        assert bool(torch.isfinite(frame.lift).all() and torch.isfinite(frame.factor).all()), name
 
 
 def test_the_reference_is_defined_by_value_everywhere(problem: Problem) -> None:

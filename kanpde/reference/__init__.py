@@ -3,6 +3,7 @@
 from kanpde.reference.cole_hopf import burgers_cole_hopf
 from kanpde.reference.exact import exact
 from kanpde.reference.fem import FEM, ladder, solve_fem
+from kanpde.reference.series import torsion_square
 from kanpde.reference.spectral import fourier
 
-__all__ = ["FEM", "burgers_cole_hopf", "exact", "fourier", "ladder", "solve_fem"]
+__all__ = ["FEM", "burgers_cole_hopf", "exact", "fourier", "ladder", "solve_fem", "torsion_square"]
