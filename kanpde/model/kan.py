@@ -36,7 +36,7 @@ NONLINEAR: dict[str, Any] = {
     "noise": 0.02,
 }
 UNSUITED = "settings with None: call suited(problem) first"
-GROWTH = 1.5
+GROWTH = 1.3
 """Factor by which a stage of adaptive knots adds intervals, at most."""
 
 
