@@ -46,9 +46,10 @@ def trial(report: Path) -> dict[str, Any]:
     return found
 
 
-def time_to(curve: Sequence[Sequence[float | None]], error: float) -> float:
-    """Return the first time at which an error is reached; infinite if never."""
-    return next((number(second) for second, reached in curve if number(reached) <= error), inf)
+def time_to(curve: Sequence[Sequence[float | None]], error: float, limit: float) -> float:
+    """Return the first time up to the limit at which an error is reached; infinite if there is none."""
+    times = (number(second) for second, reached in curve if number(reached) <= error)
+    return next((time for time in times if time <= limit), inf)
 
 
 def cells(name: str, row: Mapping[str, Any]) -> dict[str, str]:
@@ -57,14 +58,15 @@ def cells(name: str, row: Mapping[str, Any]) -> dict[str, str]:
     warm = [curve[0][0] for curve in curves if curve]
     best = [min((number(error) for _, error in curve), default=inf) for curve in curves]
     parameters = [seed["parameters"] for seed in row["seeds"] if seed["parameters"] is not None]
-    times = {f"s to {error:.0e}": median(time_to(curve, error) for curve in curves) for error in TARGETS}
+    limit = row["made_with"]["limit"]
+    times = {f"s to {error:.0e}": median(time_to(curve, error, limit) for curve in curves) for error in TARGETS}
     return {
         "package": f"{name} {row['made_with']['version']}",
         "parameters": whole(max(parameters, default=None)),
         "warm-up s": seconds(median(warm) if warm else None),
         **{heading: seconds(None if time == inf else time) for heading, time in times.items()},
         "best error, median": scientific(None if median(best) == inf else median(best)),
-        "limit s": seconds(row["made_with"]["limit"]),
+        "limit s": seconds(limit),
         "seeds": ranges([seed["seed"] for seed in row["seeds"]]),
         "ended early": "; ".join(sorted({seed["message"] for seed in row["seeds"] if seed["message"]})) or "-",
     }
