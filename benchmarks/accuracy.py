@@ -2,8 +2,9 @@
 
 A case is a problem with its arguments, such as poisson2d or helmholtz2d:a=6,b=6, or one of the names in
 benchmarks/cases.py; without one all cases with a target are measured, with --trend alone the error against the number
-of parameters. Rows are added to a JSON file after every seed, and a page is written from it. What it has already of the
-same sources, settings and machine is not measured again unless --again is given.
+of parameters. Rows are added to a JSON file after every seed, and the page is written from it after every case. What
+the file has already of the same sources, settings and machine is not measured again unless --again is given, so the
+same command goes on after an interruption.
 """
 
 from __future__ import annotations
@@ -108,11 +109,11 @@ def main(arguments: list[str] | None = None) -> None:
             rows[case.label] = row
             save(options.out, {"rows": rows})
             print(f"{case.label}: " + ", ".join(scientific(s["error"], "failed") for s in row["seeds"]), flush=True)
+        options.markdown.parent.mkdir(parents=True, exist_ok=True)
+        options.markdown.write_text(page(rows), encoding="utf-8")
         done.append(target_cells(case.label, rows[case.label]))
     if done:
         show(f"seeds {seeds.start} to {seeds.stop - 1}", done)
-        options.markdown.parent.mkdir(parents=True, exist_ok=True)
-        options.markdown.write_text(page(rows), encoding="utf-8")
         print(f"written to {options.out} and {options.markdown}")
 
 

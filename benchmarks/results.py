@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from math import inf
 from pathlib import Path
 from statistics import median
@@ -18,7 +18,7 @@ from typing import Any
 import kanpde
 from benchmarks.cases import WORST, Case
 from benchmarks.report import machine, number
-from kanpde import KanpdeError, Problem
+from kanpde import KAN, KanpdeError, Problem
 from kanpde.library import find_problem
 
 Row = dict[str, Any]
@@ -42,12 +42,18 @@ def sources(problem: str) -> str:
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:12]
 
 
+def spelled(model: KAN) -> str:
+    """Return a network's settings that are not the defaults, as Python has them."""
+    values = [(f.name, getattr(model, f.name), f.default) for f in fields(model)]
+    return f"KAN({', '.join(f'{name}={value!r}' for name, value, default in values if value != default)})"
+
+
 def made_with(case: Case, threads: int | None) -> dict[str, Any]:
     """Return all that a measurement depends on but the seed."""
     return {
         "problem": case.problem,
         "arguments": dict(case.arguments),
-        "model": None if case.model is None else repr(case.model),
+        "model": None if case.model is None else spelled(case.model),
         "budget": asdict(case.budget),
         "unknown": case.unknown,
         "threads": threads,

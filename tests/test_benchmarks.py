@@ -85,6 +85,12 @@ def test_a_row_keeps_the_wanted_seeds_that_were_made_with_the_same():
     assert results.merged({**new, "target": None}, old, range(5))["target"] is None
 
 
+def test_settings_are_spelled_without_the_defaults():
+    assert results.spelled(TREND["degree 3 alone"][0].model) == "KAN(grid=6, degree=3)"
+    assert results.spelled(find_case("poisson2d-deep").model) == "KAN(width=(5, 5, 5, 5, 5))"
+    assert results.spelled(KAN()) == "KAN()"
+
+
 def test_seeds_are_in_order_and_replaced():
     found = results.with_seed(results.with_seed(row(seed(3, 1e-9)), seed(1, 1e-8)), seed(3, 1e-7))
     assert [(s["seed"], s["error"]) for s in found["seeds"]] == [(1, 1e-8), (3, 1e-7)]
@@ -275,7 +281,8 @@ def peer(*curves, message=""):
 
 def test_times_to_an_error_are_of_the_first_time_and_count_failures():
     curve = [[1.0, 0.5], [2.0, 9e-4], [3.0, None], [4.0, 2e-3], [5.0, 5e-5]]
-    assert [table.time_to(curve, error) for error in (1.0, 1e-3, 1e-4, 1e-6)] == [1.0, 2.0, 5.0, math.inf]
+    assert [table.time_to(curve, error, 9.0) for error in (1.0, 1e-3, 1e-4, 1e-6)] == [1.0, 2.0, 5.0, math.inf]
+    assert table.time_to(curve, 1e-4, limit=4.9) == math.inf
     found = table.cells("other", peer(curve, [[3.0, 1e-5]], []))
     assert (found["package"], found["parameters"], found["warm-up s"]) == ("other 1.2", "300", "2")
     assert (found["s to 1e-03"], found["s to 1e-04"], found["s to 1e-06"]) == ("3", "5", "-")

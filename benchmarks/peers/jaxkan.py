@@ -1,4 +1,4 @@
-"""jaxKAN: [2, 10, 1], cubic splines on 10 intervals L-BFGS of SciPy."""
+"""jaxKAN: [2, 10, 1], cubic splines on 10 intervals, L-BFGS of SciPy."""
 
 from __future__ import annotations
 
