@@ -12,7 +12,7 @@ from kanpde.model import KAN, MLP
 from kanpde.problem import Problem, Reference, dirichlet, initial, initial_velocity, neumann, robin
 from kanpde.run import Run, solve
 from kanpde.sampling import Sampling
-from kanpde.solver import LBFGS, Adam, Chain, GaussNewton, LevenbergMarquardt, SelfScaledBroyden
+from kanpde.solver import LBFGS, Adam, Auto, Chain, GaussNewton, Kernel, LevenbergMarquardt, SelfScaledBroyden
 from kanpde.training import Budget
 from kanpde.version import __version__
 
@@ -21,6 +21,7 @@ __all__ = [
     "LBFGS",
     "MLP",
     "Adam",
+    "Auto",
     "Box",
     "Budget",
     "Chain",
@@ -28,6 +29,7 @@ __all__ = [
     "Field",
     "GaussNewton",
     "KanpdeError",
+    "Kernel",
     "LevenbergMarquardt",
     "Points",
     "Problem",
