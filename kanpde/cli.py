@@ -41,6 +41,7 @@ GROUPS: dict[str, dict[str, type]] = {
         "self_scaled_broyden": kanpde.SelfScaledBroyden,
         "lbfgs": kanpde.LBFGS,
         "adam": kanpde.Adam,
+        "soap": kanpde.SOAP,
     },
     "sampling": {"default": kanpde.Sampling},
     "budget": {"default": kanpde.Budget},

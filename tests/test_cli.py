@@ -96,7 +96,7 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert end.value.code == 0
     text = capsys.readouterr().out
     assert "python -m kanpde resume=DIR" in text
-    assert "solver: adam, auto, gauss_newton, kernel, lbfgs, levenberg_marquardt, self_scaled_broyden" in text
+    assert "solver: adam, auto, gauss_newton, kernel, lbfgs, levenberg_marquardt, self_scaled_broyden, soap" in text
 
 
 def test_list_shows_a_line_per_problem(capsys: pytest.CaptureFixture[str]) -> None:

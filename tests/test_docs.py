@@ -13,6 +13,7 @@ from kanpde import (
     KAN,
     LBFGS,
     MLP,
+    SOAP,
     Adam,
     Auto,
     Budget,
@@ -43,6 +44,7 @@ SECTIONS: dict[str, type] = {
     "`solver=self_scaled_broyden`": SelfScaledBroyden,
     "`solver=lbfgs`": LBFGS,
     "`solver=adam`": Adam,
+    "`solver=soap`": SOAP,
     "`sampling`": Sampling,
     "`budget`": Budget,
 }

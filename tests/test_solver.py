@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from importlib.util import find_spec
 from math import isfinite, pi
 
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor, sin
 
 from kanpde import (
     LBFGS,
+    SOAP,
     Adam,
     Box,
     Chain,
@@ -49,7 +51,9 @@ SOLVERS: dict[str, Solver] = {
     "bfgs": SelfScaledBroyden(update="bfgs"),
     "chain": Chain((Adam(stage_iterations=8), LBFGS())),
 }
-MONOTONE = [name for name in SOLVERS if name not in ("adam", "chain")]
+if find_spec("pytorch_optimizer"):
+    SOLVERS["soap"] = SOAP(learning_rate=3e-2)
+MONOTONE = [name for name in SOLVERS if name not in ("adam", "chain", "soap")]
 
 
 def poisson(u: Field, at: Points) -> Tensor:

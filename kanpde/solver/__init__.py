@@ -8,9 +8,11 @@ from kanpde.solver.gauss_newton import GaussNewton
 from kanpde.solver.kernel import Kernel
 from kanpde.solver.levenberg_marquardt import LevenbergMarquardt
 from kanpde.solver.self_scaled_broyden import SelfScaledBroyden
+from kanpde.solver.soap import SOAP
 
 __all__ = [
     "LBFGS",
+    "SOAP",
     "Adam",
     "Auto",
     "Chain",
