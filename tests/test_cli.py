@@ -228,7 +228,16 @@ def test_a_run_leaves_its_files(capsys: pytest.CaptureFixture[str]) -> None:
     }
     assert set(method["seconds"]) == {"setup", "train", "evaluate_1e5"}
     text = capsys.readouterr().out
-    for part in ("poisson2d: ", "Kernel(damping=0.01", "seed 0", "1 thread,", "float64", "why it stopped", "reference: exact", "here"):
+    for part in (
+        "poisson2d: ",
+        "Kernel(damping=0.01",
+        "seed 0",
+        "1 thread,",
+        "float64",
+        "why it stopped",
+        "reference: exact",
+        "here",
+    ):
         assert part in text
         assert part in Path("here/log.txt").read_text()
 
