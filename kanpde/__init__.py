@@ -12,7 +12,7 @@ from kanpde.model import KAN, MLP
 from kanpde.problem import Problem, Reference, dirichlet, initial, initial_velocity, neumann, periodic, robin
 from kanpde.run import Run, solve
 from kanpde.sampling import Sampling
-from kanpde.solver import LBFGS, Adam, Chain, GaussNewton, LevenbergMarquardt, SelfScaledBroyden
+from kanpde.solver import LBFGS, SOAP, Adam, Auto, Chain, GaussNewton, Kernel, LevenbergMarquardt, SelfScaledBroyden
 from kanpde.training import Budget
 from kanpde.version import __version__
 
@@ -20,7 +20,9 @@ __all__ = [
     "KAN",
     "LBFGS",
     "MLP",
+    "SOAP",
     "Adam",
+    "Auto",
     "Box",
     "Budget",
     "Chain",
@@ -28,6 +30,7 @@ __all__ = [
     "Field",
     "GaussNewton",
     "KanpdeError",
+    "Kernel",
     "LevenbergMarquardt",
     "Points",
     "Problem",

@@ -34,10 +34,14 @@ Task = Callable[[dict[str, Any]], None]
 GROUPS: dict[str, dict[str, type]] = {
     "model": {"kan": kanpde.KAN, "mlp": kanpde.MLP},
     "solver": {
+        "auto": kanpde.Auto,
         "levenberg_marquardt": kanpde.LevenbergMarquardt,
+        "gauss_newton": kanpde.GaussNewton,
+        "kernel": kanpde.Kernel,
         "self_scaled_broyden": kanpde.SelfScaledBroyden,
         "lbfgs": kanpde.LBFGS,
         "adam": kanpde.Adam,
+        "soap": kanpde.SOAP,
     },
     "sampling": {"default": kanpde.Sampling},
     "budget": {"default": kanpde.Budget},
@@ -217,7 +221,10 @@ def explained(error: Exception, arguments: list[str]) -> KanpdeError:
     missing = re.search(r"Could not (?:override|append to config|delete from config)[^']*'([^'@]+)", str(error))
     if missing:
         parent, _, key = missing[1].lstrip("+~").rpartition(".")
-        return unknown_name(f"setting of {parent}:" if parent else "setting", key, known_keys(parent, arguments))
+        known = known_keys(parent, arguments)
+        if parent in GROUPS and not known:
+            return KanpdeError(f"{parent}.{key}: this {parent} has no settings: choose one with {parent}=NAME as well.")
+        return unknown_name(f"setting of {parent}:" if parent else "setting", key, known)
     return KanpdeError(one_line(error))
 
 

@@ -22,9 +22,9 @@ from kanpde.plot import plot_convergence, plot_solution
 from kanpde.problem import Problem
 from kanpde.record import RunDirectory, results, sample_solution
 from kanpde.reference.fem import ladder, solve_fem
-from kanpde.run import Run, choose_device, solve
+from kanpde.run import Run, choose_device, solve, suited_solver
 from kanpde.sampling import Sampling
-from kanpde.solver import LBFGS, Adam, Chain, Solver
+from kanpde.solver import LBFGS, Adam, Auto, Chain, Solver
 from kanpde.threads import default_threads
 from kanpde.training import Budget
 from kanpde.version import __version__
@@ -76,7 +76,7 @@ class Interrupted(KeyboardInterrupt):
 def compare(
     problem: Problem,
     model: KAN | MLP,
-    solver: Solver,
+    solver: Solver | Auto,
     *,
     sampling: Sampling,
     budget: Budget,
@@ -97,7 +97,7 @@ def compare(
     else:
         folder = RunDirectory.open(directory)
     display = Display(folder.log)
-    for line in introduction(problem, model, rows, job, device):
+    for line in introduction(problem, model, suited_solver(solver, problem, model, sampling), rows, job, device):
         display.say(line)
     try:
         return _Comparison(problem, sampling, budget, job, folder, display).run(model, solver)
@@ -130,7 +130,7 @@ class _Comparison:
         self.methods = {method.name: method for method in finished_methods(folder)}
         self.histories: dict[str, Sequence[Mapping[str, Any]]] = {}
 
-    def run(self, model: KAN | MLP, solver: Solver) -> Comparison:
+    def run(self, model: KAN | MLP, solver: Solver | Auto) -> Comparison:
         run = self._train(model.name, model, solver, self.folder.checkpoint)
         if self.job.baseline in ("mlp", "all"):
             geometry, unknowns = self.problem.geometry, self.problem.unknowns
@@ -146,7 +146,7 @@ class _Comparison:
         self.display.say(f"run directory: {self.folder.path}")
         return Comparison(run, tuple(self.methods.values()), self.folder.path)
 
-    def _train(self, name: str, model: KAN | MLP, solver: Solver, checkpoint: Path | None = None) -> Run:
+    def _train(self, name: str, model: KAN | MLP, solver: Solver | Auto, checkpoint: Path | None = None) -> Run:
         """Train a network, or load it if its training was finished before."""
         with self.display.progress(name) as progress:
             run = solve(
@@ -198,7 +198,7 @@ class _Comparison:
 
 
 def introduction(
-    problem: Problem, model: KAN | MLP, rows: Sequence[Row], job: Job, device: torch.device
+    problem: Problem, model: KAN | MLP, solver: Solver, rows: Sequence[Row], job: Job, device: torch.device
 ) -> Iterator[str]:
     """Yield the lines that say what is solved, with what, on what."""
     yield f"{problem.name}: {problem.description}"
@@ -206,6 +206,7 @@ def introduction(
     for row in rows:
         yield f"  {row.label}: {row.kind}, " + ("imposed exactly" if row.hard else f"{row.points} points")
     yield f"{model.suited(problem)}, {final_network(problem, model).parameters} parameters"
+    yield f"{solver}"
     threads = job.threads or default_threads(final_network(problem, model).parameters)
     yield f"device {device}, float64, {threads} thread{'s' if threads > 1 else ''}, seed {job.seed}"
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "scipy", "scikit-fem"))

@@ -11,8 +11,6 @@ from torch import Tensor
 
 TINY = 1e-300
 LINEAR = ("auto", "cholesky", "qr", "svd")
-CONDITION = 1e15
-"""Estimate of the condition number of equilibrated normal equations from which "auto" goes on to QR."""
 SINGULAR = 1e-13
 """Singular values below this share of the largest one are left out."""
 
@@ -26,11 +24,6 @@ class Cholesky:
 
     scale: Tensor
     lower: Tensor
-
-    @property
-    def condition(self) -> float:
-        """A lower bound of the condition number of L L^T, from the diagonal of L."""
-        return float(self.lower.diagonal().min()) ** -2
 
     def solve(self, right: Tensor) -> Tensor | None:
         """Return (A + diag(damping))^-1 b (P,), or None if it is not finite."""
@@ -67,29 +60,34 @@ def damped_step(
     matrix: J^T J. gradient: J^T r. blocks: gives the rows of r and J, in pieces.
     linear: "cholesky" of the equilibrated normal equations; "qr" of [J; diag(damping)^(1/2)], a piece at a time, whose
     error grows with the condition number and not with its square; "svd" of the triangle of that, with small singular
-    values left out. "auto" takes the first that works: Cholesky must not fail and its condition number not be estimated
-    above 1e15, the triangle must not be singular. None stands for what failed.
+    values left out. "auto" takes the first of them that does not fail. None stands for what failed.
     """
     if linear in ("auto", "cholesky"):
         factor = cholesky(matrix, damping)
-        if factor is not None and (linear == "cholesky" or factor.condition <= CONDITION):
-            return factor.solve(-gradient), factor.solve
+        step = None if factor is None else factor.solve(-gradient)
+        if factor is not None and step is not None:
+            return step, factor.solve
         if linear == "cholesky":
-            return None, lambda right: None
+            return None, failed
     r, c = triangle(blocks(), damping)
     if linear in ("auto", "qr"):
         step = finite(torch.linalg.solve_triangular(r, c[:, None], upper=True)[:, 0])
         if step is not None or linear == "qr":
             return step, lambda right: finite(torch.cholesky_solve(right[:, None], r, upper=True)[:, 0])
-    scale = r.norm(dim=0).clamp_min(TINY).reciprocal()
+    norms = r.norm(dim=0)
+    scale = torch.where(norms > TINY, 1 / norms, 0.0)
     if not bool(torch.isfinite(r).all()):
-        return None, lambda right: None
+        return None, failed
     u, s, vt = torch.linalg.svd(r * scale)
     inverse = torch.where(s > SINGULAR * s[0], 1 / s, 0.0)
     return (
         finite(scale * (vt.T @ (inverse * (u.T @ c)))),
         lambda right: finite(scale * (vt.T @ (inverse.square() * (vt @ (scale * right))))),
     )
+
+
+def failed(right: Tensor) -> None:
+    """Stand for a solution that cannot be had."""
 
 
 def triangle(blocks: Iterable[tuple[Tensor, Tensor]], damping: Tensor) -> tuple[Tensor, Tensor]:

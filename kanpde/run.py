@@ -23,7 +23,7 @@ from kanpde.plot import plot_solution
 from kanpde.problem import Problem
 from kanpde.record import load_checkpoint, sample_solution, save_checkpoint
 from kanpde.sampling import Sampling
-from kanpde.solver import LevenbergMarquardt, Solver
+from kanpde.solver import Auto, Solver
 from kanpde.threads import default_threads
 from kanpde.training import Budget, Position, Progress, Trainer
 
@@ -100,7 +100,7 @@ def choose_device(name: str) -> torch.device:
 def solve(
     problem: Problem | str,
     model: KAN | MLP | None = None,
-    solver: Solver | None = None,
+    solver: Solver | Auto | None = None,
     *,
     sampling: Sampling | None = None,
     conditions: str = "hard",
@@ -113,14 +113,15 @@ def solve(
 ) -> Run:
     """Train `model` on `problem` (or the name or path of one) and return the run with its errors.
 
+    solver: None chooses one by the numbers of parameters and points, see `Auto`.
     threads: of PyTorch on the CPU; None takes one for small networks and every core for large ones. checkpoint: a file
     that is written while training goes on; if it is there already, training goes on from it and ends as if never
     interrupted.
     Raises KanpdeError for bad input and for a checkpoint that is damaged or of another run.
     """
     problem = load_problem(problem) if isinstance(problem, str) else problem
-    model, solver = (model or KAN()).suited(problem), solver or LevenbergMarquardt()
-    sampling, budget = sampling or Sampling(), budget or Budget()
+    model, sampling, budget = (model or KAN()).suited(problem), sampling or Sampling(), budget or Budget()
+    solver = suited_solver(solver or Auto(), problem, model, sampling)
     begin = perf_counter()
     if threads is not None and threads < 1:
         raise KanpdeError(f"threads={threads}: give at least 1, or None to let the size of the network decide.")
@@ -138,6 +139,14 @@ def solve(
     seconds = {"setup": setup, "train": position.elapsed, "evaluate_1e5": evaluation_seconds(run.taylor, problem)}
     measured = errors(run.taylor, problem) if problem.reference is not None else None
     return replace(run, method=replace(untold, seconds=seconds, errors=measured))
+
+
+def suited_solver(solver: Solver | Auto, problem: Problem, model: KAN | MLP, sampling: Sampling) -> Solver:
+    """Return a solver, or the one that suits the sizes of the last stage if it is to be chosen."""
+    if isinstance(solver, Solver):
+        return solver
+    parameters = final_network(problem, model).parameters
+    return solver.suited(parameters, sampling.interior_count(parameters) * len(problem.equations))
 
 
 def fingerprint(

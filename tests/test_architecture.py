@@ -34,6 +34,7 @@ ALLOWED = {
     "hydra": {"cli"},
     "omegaconf": {"cli"},
     "matplotlib": {"plot"},
+    "pytorch_optimizer": {"solver"},
     "skfem": {"reference"},
     "meshio": {"geometry", "record"},
 }

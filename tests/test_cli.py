@@ -96,7 +96,7 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert end.value.code == 0
     text = capsys.readouterr().out
     assert "python -m kanpde resume=DIR" in text
-    assert "solver: adam, lbfgs, levenberg_marquardt, self_scaled_broyden" in text
+    assert "solver: adam, auto, gauss_newton, kernel, lbfgs, levenberg_marquardt, self_scaled_broyden, soap" in text
 
 
 def test_list_shows_a_line_per_problem(capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,7 +126,10 @@ def test_check_refuses_a_wrong_reference(capsys: pytest.CaptureFixture[str]) -> 
         (["problem=poison2d"], "unknown problem 'poison2d': did you mean 'poisson2d'?"),
         (["problem=./nowhere.py"], "there is no problem file ./nowhere.py"),
         (["model=kann"], "unknown model 'kann': did you mean 'kan'? Known: kan, mlp"),
-        (["solver=lbgfs"], "unknown solver 'lbgfs': did you mean 'lbfgs'? Known: adam, lbfgs, levenberg_marquardt"),
+        (
+            ["solver=lbgfs"],
+            "unknown solver 'lbgfs': did you mean 'lbfgs'? Known: adam, auto, gauss_newton, kernel, lbfgs,",
+        ),
         (["budget=big"], "unknown budget 'big'"),
         (["experiment=smok"], "unknown experiment 'smok': did you mean 'smoke'?"),
         (["modell=kan"], "unknown setting 'modell': did you mean 'model'?"),
@@ -138,7 +141,10 @@ def test_check_refuses_a_wrong_reference(capsys: pytest.CaptureFixture[str]) -> 
         (["model.grid=0"], "grid=0: a spline needs at least 1 interval"),
         (["model.grid=many"], "grid='many' is not of type int | Sequence[int]"),
         (["model.degree=2"], "model.degree >= 3"),
-        (["solver.starts=1.5"], "starts=1.5 is not of type int"),
+        (["solver=levenberg_marquardt", "solver.starts=1.5"], "starts=1.5 is not of type int"),
+        (["solver=levenberg_marquardt", "solver.linear=lu"], "unknown solver.linear 'lu'"),
+        (["solver=self_scaled_broyden", "solver.update=dfp"], "unknown solver.update 'dfp'"),
+        (["solver.starts=1"], "solver.starts: this solver has no settings: choose one with solver=NAME as well"),
         (["baseline=pinn"], "unknown baseline 'pinn'"),
         (["conditions=firm"], "'firm'"),
         (["seed=zero"], "seed='zero' is not of type int"),
@@ -222,7 +228,16 @@ def test_a_run_leaves_its_files(capsys: pytest.CaptureFixture[str]) -> None:
     }
     assert set(method["seconds"]) == {"setup", "train", "evaluate_1e5"}
     text = capsys.readouterr().out
-    for part in ("poisson2d: ", "seed 0", "1 thread,", "float64", "why it stopped", "reference: exact", "here"):
+    for part in (
+        "poisson2d: ",
+        "Kernel(damping=0.01",
+        "seed 0",
+        "1 thread,",
+        "float64",
+        "why it stopped",
+        "reference: exact",
+        "here",
+    ):
         assert part in text
         assert part in Path("here/log.txt").read_text()
 

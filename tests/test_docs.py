@@ -9,7 +9,23 @@ from typing import Any
 
 import pytest
 
-from kanpde import KAN, LBFGS, MLP, Adam, Budget, LevenbergMarquardt, Sampling, SelfScaledBroyden, library, run, solve
+from kanpde import (
+    KAN,
+    LBFGS,
+    MLP,
+    SOAP,
+    Adam,
+    Auto,
+    Budget,
+    GaussNewton,
+    Kernel,
+    LevenbergMarquardt,
+    Sampling,
+    SelfScaledBroyden,
+    library,
+    run,
+    solve,
+)
 from kanpde.cli import main
 from kanpde.compare import Job
 from kanpde.model.kan import AFFINE, NONLINEAR
@@ -21,10 +37,14 @@ SECTIONS: dict[str, type] = {
     "The run": Job,
     "`model=kan`": KAN,
     "`model=mlp`": MLP,
+    "`solver=auto`": Auto,
     "`solver=levenberg_marquardt`": LevenbergMarquardt,
+    "`solver=gauss_newton`": GaussNewton,
+    "`solver=kernel`": Kernel,
     "`solver=self_scaled_broyden`": SelfScaledBroyden,
     "`solver=lbfgs`": LBFGS,
     "`solver=adam`": Adam,
+    "`solver=soap`": SOAP,
     "`sampling`": Sampling,
     "`budget`": Budget,
 }

@@ -149,6 +149,22 @@ def test_products_are_those_of_the_dense_jacobian(name: str, model: str, device:
     assert close(last, j[:, system.network.places[-1]], 1e-13)
 
 
+@pytest.mark.parametrize(("name", "model"), CASES)
+def test_the_kernel_is_that_of_the_dense_jacobian(
+    name: str, model: str, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for entries in (module.CHUNK_ENTRIES, 1):
+        monkeypatch.setattr(module, "CHUNK_ENTRIES", entries)
+        system, theta = system_of(name, model, count=80, device=device)
+        linear = system.linearised(theta)
+        r, j = linear.dense()
+        rows, kernel = linear.kernel()
+        assert torch.equal(rows, r)
+        assert close(kernel, j @ j.T, 1e-12)
+        assert not close(1.01 * kernel, j @ j.T, 1e-12)
+        assert close(kernel, kernel.T, 1e-15)
+
+
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_chunks_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     count = 200  # a chunk has at least 64 points

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from importlib.util import find_spec
 from math import isfinite, pi
 
 import pytest
@@ -12,11 +13,14 @@ from torch import Tensor, sin
 
 from kanpde import (
     LBFGS,
+    SOAP,
     Adam,
     Box,
     Chain,
     Field,
+    GaussNewton,
     KanpdeError,
+    Kernel,
     LevenbergMarquardt,
     Points,
     Problem,
@@ -34,6 +38,12 @@ SOLVERS: dict[str, Solver] = {
     "levenberg-marquardt": LevenbergMarquardt(patience=50),
     "without projection": LevenbergMarquardt(projection=False, patience=50),
     "without acceleration": LevenbergMarquardt(acceleration=0.0, patience=50),
+    "by qr": LevenbergMarquardt(patience=50, linear="qr"),
+    "by svd": LevenbergMarquardt(patience=50, linear="svd"),
+    "gauss-newton": GaussNewton(patience=50),
+    "gauss-newton by blocks": GaussNewton(patience=50, whole=1, block=20),
+    "kernel": Kernel(patience=50),
+    "kernel with momentum": Kernel(patience=50, momentum=0.9),
     "adam": Adam(learning_rate=1e-2),
     "l-bfgs": LBFGS(memory=5),
     "self-scaled broyden": SelfScaledBroyden(),
@@ -41,7 +51,9 @@ SOLVERS: dict[str, Solver] = {
     "bfgs": SelfScaledBroyden(update="bfgs"),
     "chain": Chain((Adam(stage_iterations=8), LBFGS())),
 }
-MONOTONE = [name for name in SOLVERS if name not in ("adam", "chain")]
+if find_spec("pytorch_optimizer"):
+    SOLVERS["soap"] = SOAP(learning_rate=3e-2)
+MONOTONE = [name for name in SOLVERS if name not in ("adam", "chain", "soap")]
 
 
 def poisson(u: Field, at: Points) -> Tensor:
