@@ -28,6 +28,12 @@ from kanpde.solver import Solver, State
 HELD_OUT_SEED = 1_000_003
 HELD_OUT_LEAST = 2000
 TINY = 1e-300
+NEW_NODE = 0.3
+"""Standard deviation of the coefficients that the factors of a new product node start with."""
+RESOLVED = 1e-9
+"""A relative residual below which finer stages would resolve rounding."""
+COARSE = (5, 0.5)
+"""A stage of adaptive knots other than the last ends when so many iterations lower the loss by less than this factor."""
 OVERFIT = 4.0
 """Ratio of held-out to training loss at which a stage is repeated on twice as many points."""
 MAX_DRAWS = 3
@@ -172,6 +178,7 @@ class Trainer:
         self.ansatz = Ansatz(problem, conditions)
         self.collocation = Collocation(self.ansatz, sampling, seed, self.like)
         self.stages = model.stages()
+        self._adaptive = isinstance(model, KAN) and model.adaptive
 
     def run(
         self, position: Position | None = None, progress: Progress | None = None, checkpoint: Checkpoint | None = None
@@ -238,7 +245,7 @@ class Trainer:
             p.memory, p.iteration = self.solver.kept(state), 0
             if loss > OVERFIT * state.loss and p.draws < MAX_DRAWS and self.collocation.sampling.points is None:
                 p.draws += 1
-            elif p.stage < len(self.stages):
+            elif p.stage < len(self.stages) and 2 * loss > RESOLVED**2:
                 self._refine(network)
             else:
                 p.phase, p.stopped = "done", stopped
@@ -260,6 +267,8 @@ class Trainer:
                     system, state, p.redraws, p.drawn = moved, begun, number, state.theta
             state = self._step(system, state)
             p.iteration += 1
+            if self._coarse(state):
+                state.stopped = "the knots are too coarse for more"
             due = self._due() or bool(state.stopped)
             loss = held_out.loss(state.theta) if due else nan
             self._note(p.stage, state, loss)
@@ -269,6 +278,13 @@ class Trainer:
                 self._save()
         return state, state.stopped
 
+    def _coarse(self, state: State) -> bool:
+        """Whether finer knots promise more than further iterations."""
+        p, (iterations, factor) = self.position, COARSE
+        if not self._adaptive or p.stage == len(self.stages) or p.iteration <= iterations:
+            return False
+        return state.loss > factor * float(p.history[-iterations]["loss"])
+
     def _refine(self, network: Network) -> None:
         """Go to the next stage: cover the activations, then refine the bases, both exactly."""
         p = self.position
@@ -277,13 +293,20 @@ class Trainer:
         wider, cover = network.covering(p.theta.to(self.like), points)
         theta = cover.parameters(p.theta.to(self.like))
         wanted, before = self.stages[p.stage], self.stages[p.stage - 1]
-        if isinstance(self.model, KAN) and self.model.adaptive:
-            more = (wanted[0] - before[0]) * len(self.lower)
+        if self._adaptive:
+            more = (wanted.grids[0] - before.grids[0]) * len(self.lower)
             finer, refine = wider.bisected(self._promising(wider, theta, more))
         else:
-            finer, refine = wider.refined([new // old for new, old in zip(wanted, before, strict=True)])
+            finer, refine = wider.refined([n // o for n, o in zip(wanted.grids, before.grids, strict=True)])
         memory = self.solver.transfer(self.solver.transfer(p.memory or {}, cover), refine)
-        p.theta, p.memory, p.bases = refine.parameters(theta), memory, finer.saved()
+        theta = refine.parameters(theta)
+        if wanted.products != before.products:
+            finer, widen = finer.widened(wanted.products)
+            memory, theta = self.solver.transfer(memory, widen), widen.parameters(theta)
+            generator = torch.Generator().manual_seed(self.seed * 6_700_417 + 1_000 + p.stage)
+            noise = torch.randn(len(theta), generator=generator, dtype=torch.float64).to(theta)
+            theta[widen.fresh()] = NEW_NODE * noise[widen.fresh()]
+        p.theta, p.memory, p.bases = theta, memory, finer.saved()
         p.stage, p.draws, p.iteration = p.stage + 1, 0, 0
 
     def _promising(self, network: Network, theta: Tensor, count: int) -> list[Tensor]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from kanpde.basis import Activation, BSpline, Chebyshev, Fourier, Learnable
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.model.layer import Edges, Layer
-from kanpde.model.network import Network
+from kanpde.model.network import Network, Stage
 from kanpde.problem import Problem
 
 BASES = ("bspline", "chebyshev", "fourier")
@@ -22,18 +22,23 @@ KNOTS = ("adaptive", "uniform")
 AFFINE: dict[str, Any] = {
     "width": (5,),
     "products": (0,),
+    "grid": 20,
     "degree": (11, 3),
     "hidden_grid": 1,
     "start_grid": 10,
+    "knots": "uniform",
     "noise": 0.1,
 }
 NONLINEAR: dict[str, Any] = {
-    "width": (4, 4, 4),
-    "products": (0, 0, 0),
-    "degree": (5,),
-    "hidden_grid": 6,
+    "width": (0,),
+    "products": (8,),
+    "start_products": (4,),
+    "grid": 72,
+    "degree": (7, 1),
+    "hidden_grid": 1,
     "start_grid": 16,
-    "noise": 0.02,
+    "knots": "adaptive",
+    "noise": 0.3,
 }
 UNSUITED = "settings with None: call suited(problem) first"
 GROWTH = 1.3
@@ -63,12 +68,13 @@ class KAN:
     """
 
     width: Sequence[int] | None = None
-    grid: int | Sequence[int] = 20
+    grid: int | Sequence[int] | None = None
     degree: int | Sequence[int] | None = None
     products: Sequence[int] | None = None
+    start_products: Sequence[int] | None = None
     hidden_grid: int | None = None
     start_grid: int | None = None
-    knots: str = "uniform"
+    knots: str | None = None
     basis: str = "bspline"
     base: bool = False
     initial: str = "linear"
@@ -77,7 +83,11 @@ class KAN:
     name = "kan"
 
     def __post_init__(self) -> None:
-        for what, counts in (("width", self.width), ("products", self.products)):
+        for what, counts in (
+            ("width", self.width),
+            ("products", self.products),
+            ("start_products", self.start_products),
+        ):
             if counts is not None and any(n < 0 for n in counts):
                 raise KanpdeError(f"{what}={list(counts)}: a number of nodes is not negative.")
         if self.width is not None:
@@ -87,7 +97,7 @@ class KAN:
                         f"width={list(self.width)}: every hidden layer needs at least one unit; layer {layer + 1} has"
                         " neither sums nor products."
                     )
-        grids = [self.grid] if isinstance(self.grid, int) else self.grid
+        grids = [self.grid] if isinstance(self.grid, int) else self.grid or ()
         for what, values in (("grid", grids), ("hidden_grid", [self.hidden_grid]), ("start_grid", [self.start_grid])):
             for g in values:
                 if g is not None and g < 1:
@@ -102,7 +112,7 @@ class KAN:
             ("knots", self.knots, KNOTS),
             ("basis", self.basis, BASES),
         ):
-            if name not in known:
+            if name is not None and name not in known:
                 raise unknown_name(what, name, known)
 
     def suited(self, problem: Problem) -> KAN:
@@ -114,9 +124,9 @@ class KAN:
         """
         choice = dict(AFFINE if problem.affine else NONLINEAR)
         if self.width is not None:
-            choice["products"] = (0,) * len(self.width)
+            choice |= {"products": (0,) * len(self.width), "start_products": None}
         elif self.products is not None:
-            choice["width"] = (0,) * len(self.products)
+            choice |= {"width": (0,) * len(self.products), "start_products": None}
         missing = {name: value for name, value in choice.items() if getattr(self, name) is None}
         return replace(self, **missing)
 
@@ -130,6 +140,7 @@ class KAN:
     def grids(self) -> tuple[int, ...]:
         """The numbers of intervals of the last stage, per layer."""
         assert self.width is not None, UNSUITED
+        assert self.grid is not None, UNSUITED
         if isinstance(self.grid, int):
             assert self.hidden_grid is not None, UNSUITED
             return (self.grid, *[self.hidden_grid] * len(self.width))
@@ -156,8 +167,21 @@ class KAN:
                 f" model.degree >= {order + 1}."
             )
 
-    def stages(self) -> list[tuple[int, ...]]:
-        """Return the grids of each stage, coarse to fine; without adaptive knots each is a multiple of the last."""
+    def stages(self) -> list[Stage]:
+        """Return the stages, coarse to fine; without adaptive knots each grid is a multiple of the one before."""
+        assert self.start_grid is not None, UNSUITED
+        last = self.product_nodes
+        first = per_layer(self.start_products, len(last)) if self.start_products else last
+        steps = self._ladder()
+
+        def products(number: int) -> tuple[int, ...]:
+            share = number / max(1, len(steps) - 1)
+            return tuple(min(a, b) + round(share * (b - min(a, b))) for a, b in zip(first, last, strict=True))
+
+        return [Stage(grids, products(number)) for number, grids in enumerate(steps)]
+
+    def _ladder(self) -> list[tuple[int, ...]]:
+        """Return the grids of the stages."""
         assert self.start_grid is not None, UNSUITED
         if self.adaptive:
             first, *rest = self.grids
@@ -174,17 +198,18 @@ class KAN:
         lower: Tensor,
         upper: Tensor,
         outputs: int,
-        grids: Sequence[int] | None = None,
+        stage: Stage | None = None,
         periodic: Sequence[int] = (),
     ) -> Network:
-        """Return the network on the box [lower, upper] (d,), by default with the grids of the first stage.
+        """Return the network on the box [lower, upper] (d,), by default that of the first stage.
 
         `periodic` are the axes along which it repeats with the length of the box.
         """
         assert self.width is not None, UNSUITED
-        sums, products = (*self.width, outputs), (*self.product_nodes, 0)
+        grids, products = stage or self.stages()[0]
+        sums, products = (*self.width, outputs), (*products, 0)
         layers: list[Layer] = []
-        for number, (g, k) in enumerate(zip(grids or self.stages()[0], self.degrees, strict=True)):
+        for number, (g, k) in enumerate(zip(grids, self.degrees, strict=True)):
             inputs = layers[-1].outputs if layers else len(lower)
             # Every coordinate has its own knots; hidden units share the number of intervals.
             groups = [(i, i + 1) for i in range(inputs)] if number == 0 else [(0, inputs)]

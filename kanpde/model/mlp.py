@@ -13,7 +13,7 @@ from torch import Tensor
 from kanpde.basis import Activation, Fourier
 from kanpde.errors import KanpdeError
 from kanpde.model.layer import Edges, Layer
-from kanpde.model.network import Network
+from kanpde.model.network import Network, Stage
 from kanpde.problem import Problem
 
 
@@ -38,16 +38,16 @@ class MLP:
     def check(self, order: int) -> None:
         """An MLP is smooth enough for any order."""
 
-    def stages(self) -> list[tuple[int, ...]]:
+    def stages(self) -> list[Stage]:
         """Return the only stage."""
-        return [()]
+        return [Stage()]
 
     def network(
         self,
         lower: Tensor,
         upper: Tensor,
         outputs: int,
-        grids: Sequence[int] | None = None,
+        stage: Stage | None = None,
         periodic: Sequence[int] = (),
     ) -> Network:
         """Return the network on the box [lower, upper] (d,); it sees the sine and cosine of the axes in `periodic`."""
