@@ -33,7 +33,7 @@ NEW_NODE = 0.3
 RESOLVED = 1e-9
 """A relative residual below which finer stages would resolve rounding."""
 COARSE = (5, 0.5)
-"""A stage of adaptive knots other than the last ends when so many iterations lower the loss by less than this factor."""
+"""A stage of adaptive knots, but the last, ends when so many iterations lower the loss by less than this factor."""
 OVERFIT = 4.0
 """Ratio of held-out to training loss at which a stage is repeated on twice as many points."""
 MAX_DRAWS = 3
