@@ -19,7 +19,7 @@ from torch import Tensor
 from kanpde.errors import KanpdeError
 from kanpde.field import Field, Points
 from kanpde.model.ansatz import Ansatz, Frame
-from kanpde.model.factor import Factor, Factors, First, FirstFactor, jacobian_blocks
+from kanpde.model.factor import Factor, Factors, First, FirstFactor, jacobian_blocks, plain
 from kanpde.model.network import Network, Passed
 from kanpde.multiindex import IndexSet
 from kanpde.sampling import PointSet
@@ -225,7 +225,7 @@ class Linearisation:
 
         Per layer it is the sum over pairs of channels of (A_c A_c'^T) * (F_c F_c'^T), A the adjoints, F the features.
         """
-        blocks = list(self)
+        blocks = [(r, plain(factors)) for r, factors in self]
         starts = list(accumulate((len(r) for r, _ in blocks), initial=0))
         matrix = self._theta.new_empty(starts[-1], starts[-1])
         for i, (_, left) in enumerate(blocks):
@@ -276,7 +276,7 @@ def joined(parts: list[slice], size: int) -> Iterator[list[slice]]:
         yield group
 
 
-def inner(left: Factor | FirstFactor, right: Factor | FirstFactor) -> Tensor:
+def inner(left: Factor, right: Factor) -> Tensor:
     """Return the inner products (N, N') of the rows of two factors of one layer."""
     total = left.adjoint.new_zeros(left.adjoint.shape[1], right.adjoint.shape[1])
     for a, f in zip(left.adjoint, left.features, strict=True):

@@ -28,12 +28,10 @@ from kanpde.solver import Solver, State
 HELD_OUT_SEED = 1_000_003
 HELD_OUT_LEAST = 2000
 TINY = 1e-300
-NEW_NODE = 0.3
-"""Standard deviation of the coefficients that the factors of a new product node start with."""
-RESOLVED = 1e-9
+RESOLVED = 1e-10
 """A relative residual below which finer stages would resolve rounding."""
-COARSE = (5, 0.5)
-"""A stage of adaptive knots, but the last, ends when so many iterations lower the loss by less than this factor."""
+COARSE = 0.5
+"""A stage of adaptive knots, but the last, ends when 5 iterations lower the loss by less than this factor."""
 OVERFIT = 4.0
 """Ratio of held-out to training loss at which a stage is repeated on twice as many points."""
 MAX_DRAWS = 3
@@ -142,7 +140,7 @@ class Position:
     iteration: int = 0
     total: int = 0
     elapsed: float = 0.0
-    bases: list[Any] = field(default_factory=list)
+    bases: dict[str, Any] = field(default_factory=dict)
     theta: Tensor | None = None
     memory: dict[str, Any] | None = None
     best: dict[str, Any] | None = None
@@ -197,7 +195,7 @@ class Trainer:
 
     def _starts(self) -> None:
         """Run every random start a few iterations and keep the one with the lowest held-out loss."""
-        p, network = self.position, self._network([])
+        p, network = self.position, self._network({})
         held_out = self.collocation.held_out(network, 0)
         while p.start < self.solver.starts:
             generator = torch.Generator().manual_seed(self.seed * 6_700_417 + p.start)
@@ -280,10 +278,10 @@ class Trainer:
 
     def _coarse(self, state: State) -> bool:
         """Whether finer knots promise more than further iterations."""
-        p, (iterations, factor) = self.position, COARSE
+        p, iterations = self.position, 5
         if not self._adaptive or p.stage == len(self.stages) or p.iteration <= iterations:
             return False
-        return state.loss > factor * float(p.history[-iterations]["loss"])
+        return state.loss > COARSE * float(p.history[-iterations]["loss"])
 
     def _refine(self, network: Network) -> None:
         """Go to the next stage: cover the activations, then refine the bases, both exactly."""
@@ -293,20 +291,31 @@ class Trainer:
         wider, cover = network.covering(p.theta.to(self.like), points)
         theta = cover.parameters(p.theta.to(self.like))
         wanted, before = self.stages[p.stage], self.stages[p.stage - 1]
+        if wanted.products != before.products:
+            self._start_anew(network)
+            return
         if self._adaptive:
             more = (wanted.grids[0] - before.grids[0]) * len(self.lower)
             finer, refine = wider.bisected(self._promising(wider, theta, more))
         else:
             finer, refine = wider.refined([n // o for n, o in zip(wanted.grids, before.grids, strict=True)])
-        memory = self.solver.transfer(self.solver.transfer(p.memory or {}, cover), refine)
-        theta = refine.parameters(theta)
-        if wanted.products != before.products:
-            finer, widen = finer.widened(wanted.products)
-            memory, theta = self.solver.transfer(memory, widen), widen.parameters(theta)
-            generator = torch.Generator().manual_seed(self.seed * 6_700_417 + 1_000 + p.stage)
-            noise = torch.randn(len(theta), generator=generator, dtype=torch.float64).to(theta)
-            theta[widen.fresh()] = NEW_NODE * noise[widen.fresh()]
-        p.theta, p.memory, p.bases = theta, memory, finer.saved()
+        p.memory = self.solver.transfer(self.solver.transfer(p.memory or {}, cover), refine)
+        p.theta, p.bases = refine.parameters(theta), finer.saved()
+        p.stage, p.draws, p.iteration = p.stage + 1, 0, 0
+
+    def _start_anew(self, network: Network) -> None:
+        """Go to a stage of more product nodes: random ones, on the knots that fewer have found.
+
+        Many separable functions that start together settle on the solution in few iterations; a few more beside those
+        that have settled do not find their way.
+        """
+        p = self.position
+        fresh = self._network({"products": self.stages[p.stage].products})
+        saved = fresh.saved()
+        saved["bases"][0] = network.saved()["bases"][0]
+        generator = torch.Generator().manual_seed(self.seed * 6_700_417 + 1_000 + p.stage)
+        p.theta = self.model.initial_parameters(fresh.restored(saved), generator)
+        p.bases, p.memory = saved, None
         p.stage, p.draws, p.iteration = p.stage + 1, 0, 0
 
     def _promising(self, network: Network, theta: Tensor, count: int) -> list[Tensor]:
@@ -320,7 +329,7 @@ class Trainer:
         finer, change = network.bisected(every)
         system = self.collocation.system(finer, change.parameters(theta), self.position.stage, 0)
         gradient, diagonal = system.linearised(change.parameters(theta)).slopes()
-        shape = finer.layers[0].features, finer.layers[0].linear
+        shape = finer.layers[0].features, finer.layers[0].outputs
         gains = (gradient.square() / diagonal.clamp_min(TINY))[finer.places[0]].view(shape).sum(dim=1)
         found = []
         for e, part in zip(finer.layers[0].edges, finer.layers[0].parts(gains), strict=True):
@@ -332,11 +341,12 @@ class Trainer:
         chosen[order] = True
         return list(chosen.split([b.intervals for b in splines]))
 
-    def _network(self, saved: list[Any]) -> Network:
+    def _network(self, saved: dict[str, Any]) -> Network:
         """Return the network with the bases of a position, or those of the first stage."""
         periodic = [self.problem.geometry.names.index(name) for name in self.problem.periodic]
-        network = self.model.network(self.lower, self.upper, len(self.problem.unknowns), periodic=periodic)
-        return network.restored(saved) if saved else network
+        stage = self.stages[0]._replace(products=saved["products"]) if saved else self.stages[0]
+        network = self.model.network(self.lower, self.upper, len(self.problem.unknowns), stage, periodic)
+        return network.restored(saved) if "bases" in saved else network
 
     def _step(self, system: System, state: State) -> State:
         state = self.solver.step(system, state)

@@ -72,10 +72,16 @@ def network_output(network: Network, theta: Tensor, points: Tensor) -> Tensor:
         if layer.bias:
             features.append(torch.ones_like(z[:, :1]))
         columns = torch.cat(features, dim=1)
-        stop = start + columns.shape[1] * layer.linear
-        sums, start = columns @ theta[start:stop].reshape(columns.shape[1], layer.linear), stop
-        plain, left, right = sums.split((layer.sums, layer.products, layer.products), dim=1)
-        z = torch.cat([plain, left * right], dim=1)
+        stop = start + columns.shape[1] * layer.outputs
+        w, start = theta[start:stop].reshape(columns.shape[1], layer.outputs), stop
+        nodes = [columns @ w[:, : layer.sums]]
+        if layer.products:
+            factors = torch.ones(len(z), layer.products).to(z)
+            for i in range(layer.inputs):
+                own = [columns[:, part] @ w[part, layer.sums :] for j, part in layer.groups() if j == i]
+                factors = factors * sum(own, torch.zeros_like(factors))
+            nodes.append(factors)
+        z = torch.cat(nodes, dim=1)
     return z
 
 

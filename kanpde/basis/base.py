@@ -13,10 +13,6 @@ class Basis(ABC):
     size: int
     """K, the number of functions per input."""
 
-    def extended(self, inputs: int) -> Basis:
-        """Return the basis for more inputs, the new ones in [-1, 1]; a fixed function is the same for all."""
-        return self
-
     @abstractmethod
     def taylor(self, z: Tensor, order: int) -> Tensor:
         """Return B_g^(m)(z) / m! for m = 0..order at inputs z (N, I), as (order + 1, N, I, K)."""
@@ -39,9 +35,6 @@ class Learnable(Basis):
     @abstractmethod
     def covering(self, lower: Tensor, upper: Tensor) -> tuple[Learnable, Tensor]:
         """Return a basis for inputs in [lower, upper] (I,), and the map (I, K', K) that keeps the functions there."""
-
-    @abstractmethod
-    def extended(self, inputs: int) -> Learnable: ...
 
     @abstractmethod
     def saved(self) -> dict[str, Tensor]:

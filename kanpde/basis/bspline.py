@@ -198,11 +198,6 @@ class BSpline(Learnable):
         )
         return new, self._map(new)
 
-    def extended(self, inputs: int) -> BSpline:
-        one = self.knots.new_ones(inputs)
-        more = BSpline.uniform(self.degree, self.intervals, -one, one, self.periodic)
-        return BSpline(self.degree, torch.cat([self.knots, more.knots]), self.periodic)
-
     def saved(self) -> dict[str, Tensor]:
         return {"knots": self.knots}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import pi
 
 import torch
@@ -61,10 +61,6 @@ class Chebyshev(Learnable):
         nodes = 0.5 * (new.start + new.end) + 0.5 * (new.end - new.start) * torch.cos(angles)[:, None]
         old_values, new_values = (basis.taylor(nodes, 0)[0].transpose(0, 1) for basis in (self, new))
         return new, torch.linalg.solve(new_values, old_values)
-
-    def extended(self, inputs: int) -> Chebyshev:
-        one = self.start.new_ones(inputs)
-        return replace(self, start=torch.cat([self.start, -one]), end=torch.cat([self.end, one]))
 
     def saved(self) -> dict[str, Tensor]:
         return {"degree": torch.tensor(self.degree), "start": self.start, "end": self.end}

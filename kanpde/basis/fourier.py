@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import factorial, pi
 
 import torch
@@ -61,10 +61,6 @@ class Fourier(Learnable):
     def covering(self, lower: Tensor, upper: Tensor) -> tuple[Fourier, Tensor]:
         """Return the same waves: they are there for all inputs."""
         return self, torch.eye(self.size, dtype=lower.dtype, device=lower.device).expand(len(lower), -1, -1)
-
-    def extended(self, inputs: int) -> Fourier:
-        one = self.start.new_ones(inputs)
-        return replace(self, start=torch.cat([self.start, -one]), end=torch.cat([self.end, one]))
 
     def saved(self) -> dict[str, Tensor]:
         return {"harmonics": torch.tensor(self.harmonics)}

@@ -1,7 +1,7 @@
 """Networks: from parameters to fields at points."""
 
 from kanpde.model.ansatz import Ansatz
-from kanpde.model.factor import Factor, Factors, First, FirstFactor, jacobian_blocks
+from kanpde.model.factor import Factor, Factors, First, FirstFactor, jacobian_blocks, plain
 from kanpde.model.kan import KAN
 from kanpde.model.mlp import MLP
 from kanpde.model.network import Change, Network
@@ -17,4 +17,5 @@ __all__ = [
     "FirstFactor",
     "Network",
     "jacobian_blocks",
+    "plain",
 ]

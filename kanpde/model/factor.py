@@ -22,8 +22,12 @@ BLOCK_POINTS = 512
 
 @dataclass(frozen=True)
 class Piece:
-    """Features (C', n, f') of some channels and consecutive columns of the first layer, at the points of a block."""
+    """Features (C', n, f') of some channels and consecutive columns of the first layer, at the points of a block.
 
+    All are of one input, and enter the sums `fed`.
+    """
+
+    fed: tuple[slice, ...]
     channels: list[int]
     columns: slice
     features: Tensor
@@ -39,10 +43,10 @@ class Block:
 
 @dataclass(frozen=True)
 class First:
-    """The first layer's features at fixed points, for `size` features in all and `points` points."""
+    """The features of `layer`, the first one, at fixed points."""
 
+    layer: Layer
     blocks: tuple[Block, ...]
-    size: int
     points: int
     channels: int
 
@@ -53,13 +57,13 @@ class First:
         for part in parts:
             features = layer.forward(indices, z[:, part], reverse=False).features
             pieces = []
-            for columns in layer.groups():
+            for i, columns in layer.groups():
                 there = (features[:, :, columns] != 0).any(dim=1)
                 channels = there.any(dim=1).nonzero()[:, 0].tolist()
                 for run in runs(there.any(dim=0), columns.start):
-                    pieces.append(Piece(channels, run, features[channels][:, :, run].contiguous()))
+                    pieces.append(Piece(layer.fed(i), channels, run, features[channels][:, :, run].contiguous()))
             blocks.append(Block(part, tuple(pieces)))
-        return cls(tuple(blocks), layer.features, z.shape[1], len(indices))
+        return cls(layer, tuple(blocks), z.shape[1], len(indices))
 
     @property
     def entries(self) -> int:
@@ -70,7 +74,7 @@ class First:
     def features(self) -> Tensor:
         """All features (C, N, f), with zeros."""
         like = self.blocks[0].pieces[0].features
-        dense = like.new_zeros(self.channels, self.points, self.size)
+        dense = like.new_zeros(self.channels, self.points, self.layer.features)
         for block in self.blocks:
             for piece in block.pieces:
                 for c, features in zip(piece.channels, piece.features, strict=True):
@@ -78,13 +82,15 @@ class First:
         return dense
 
     def times(self, weights: Tensor) -> Tensor:
-        """Return the sums (C, N, O) for weights (f, O)."""
-        sums = weights.new_zeros(self.channels, self.points, weights.shape[1])
+        """Return the sums (C, N, O) for weights (f, S + M)."""
+        sums = weights.new_zeros(self.channels, self.points, self.layer.linear)
         for block in self.blocks:
             for piece in block.pieces:
                 product = piece.features @ weights[piece.columns]
-                for c, part in zip(piece.channels, product, strict=True):
-                    sums[c, block.part] += part
+                shares = product.split([part.stop - part.start for part in piece.fed], dim=-1)
+                for part, share in zip(piece.fed, shares, strict=True):
+                    for c, values in zip(piece.channels, share, strict=True):
+                        sums[c, block.part, part] += values
         return sums
 
 
@@ -110,60 +116,75 @@ class Factor:
 
 @dataclass(frozen=True)
 class FirstFactor:
-    """The same for the first layer."""
+    """The same for the first layer: features of an input meet the adjoints (C, N, O) of the sums that they enter."""
 
     adjoint: Tensor
     first: First
 
-    @property
-    def features(self) -> Tensor:
-        """All features (C, N, f), with zeros."""
-        return self.first.features
-
     def block(self, block: Block) -> list[Tensor]:
-        """Return for each piece its columns of the Jacobian (n, f' O) at the points of a block."""
-        adjoint = self.adjoint[:, block.part]
+        """Return for each piece its columns of the Jacobian (n, f' (S + M)) at the points of a block."""
         return [
-            torch.einsum("cno,cnf->nfo", adjoint[piece.channels], piece.features).flatten(1) for piece in block.pieces
+            torch.einsum("cno,cnf->nfo", self._met(self.adjoint, block, piece), piece.features).flatten(1)
+            for piece in block.pieces
         ]
 
     def columns(self, block: Block) -> list[slice]:
         """Return where the columns of each piece stand in the Jacobian."""
-        outputs = self.adjoint.shape[2]
+        outputs = self.first.layer.outputs
         return [slice(piece.columns.start * outputs, piece.columns.stop * outputs) for piece in block.pieces]
 
     def rows(self, part: slice = slice(None)) -> Tensor:
-        """Return the dense Jacobian (N, f O) at some points."""
-        dense = self.adjoint.new_zeros(self.first.points, self.first.size * self.adjoint.shape[2])
+        """Return the dense Jacobian (N, f (S + M)) at some points."""
+        dense = self.adjoint.new_zeros(self.first.points, self.first.layer.parameters)
         for block in self.first.blocks:
             for columns, entries in zip(self.columns(block), self.block(block), strict=True):
                 dense[block.part, columns] = entries
         return dense[part]
 
     def times(self, direction: Tensor) -> Tensor:
-        """Return J v (N,) for a direction (f, O)."""
+        """Return J v (N,) for a direction (f, S + M)."""
         return (self.first.times(direction) * self.adjoint).sum(dim=(0, 2))
 
     def transposed_times(self, weights: Tensor) -> Tensor:
-        """Return J^T w (f O,) for weights (N,)."""
-        total = self.adjoint.new_zeros(self.first.size, self.adjoint.shape[2])
+        """Return J^T w (f (S + M),) for weights (N,)."""
+        layer = self.first.layer
+        total = self.adjoint.new_zeros(layer.features, layer.outputs)
         weighted = self.adjoint * weights[:, None]
         for block in self.first.blocks:
             for piece in block.pieces:
-                share = torch.einsum("cnf,cno->fo", piece.features, weighted[piece.channels][:, block.part])
-                total[piece.columns] += share
+                total[piece.columns] += torch.einsum("cnf,cno->fo", piece.features, self._met(weighted, block, piece))
         return total.flatten()
+
+    def split(self) -> list[Factor]:
+        """Return the same as a plain factor for each input and basis, in the order of the parameters, zeros included."""
+        layer, features = self.first.layer, self.first.features
+        return [
+            Factor(torch.cat([self.adjoint[..., part] for part in layer.fed(i)], dim=-1), features[..., columns])
+            for i, columns in layer.groups()
+        ]
+
+    @staticmethod
+    def _met(adjoint: Tensor, block: Block, piece: Piece) -> Tensor:
+        """Return the adjoints (C', n, S + M) that the features of a piece meet."""
+        parts = [adjoint[piece.channels, block.part, part] for part in piece.fed]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
 
 Factors = list[FirstFactor | Factor]
 """The factors of all layers; the first one is of the first layer."""
 
 
+def plain(factors: Factors) -> list[Factor]:
+    """Return plain factors only, in the order of the parameters."""
+    return [part for f in factors for part in (f.split() if isinstance(f, FirstFactor) else [f])]
+
+
 def jacobian_blocks(factors: Factors) -> Iterator[tuple[slice, list[slice], Tensor]]:
     """Yield a Jacobian in blocks: the rows, the columns that do not vanish, the entries (n, P')."""
-    first, *deeper = factors
+    first, *rest = factors
     assert isinstance(first, FirstFactor)
-    start = first.first.size * first.adjoint.shape[2]
+    deeper = plain(rest)
+    start = first.first.layer.parameters
     others = []
     for factor in deeper:
         others.append(slice(start, start + factor.features.shape[2] * factor.adjoint.shape[2]))

@@ -21,7 +21,7 @@ INITIALISATIONS = ("linear", "power")
 KNOTS = ("adaptive", "uniform")
 AFFINE: dict[str, Any] = {
     "width": (5,),
-    "products": (0,),
+    "products": 0,
     "grid": 20,
     "degree": (11, 3),
     "hidden_grid": 1,
@@ -31,10 +31,10 @@ AFFINE: dict[str, Any] = {
 }
 NONLINEAR: dict[str, Any] = {
     "width": (0,),
-    "products": (8,),
-    "start_products": (4,),
-    "grid": 72,
-    "degree": (7, 1),
+    "products": 18,
+    "start_products": 8,
+    "grid": 70,
+    "degree": (9, 1),
     "hidden_grid": 1,
     "start_grid": 16,
     "knots": "adaptive",
@@ -50,7 +50,10 @@ class KAN:
     """Settings of a KAN. None lets `suited` choose from the problem.
 
     width: numbers of hidden sum nodes, one per hidden layer.
-    products: numbers of hidden product nodes, each of two sums; one per hidden layer, none if only `width` is given.
+    products: number of product nodes in the first hidden layer, each a product of one function of every coordinate;
+        none if only `width` is given.
+    start_products: their number in the first stages, which find out where knots are needed; all of them start anew
+        on these knots in a stage of their own. By default there is one number of them in all stages.
     grid: intervals of the splines in the last stage. An integer is for the first layer, which resolves the solution;
         deeper layers, which combine a few smooth functions, get `hidden_grid`. A list gives every layer its own; its
         last entry repeats.
@@ -70,8 +73,8 @@ class KAN:
     width: Sequence[int] | None = None
     grid: int | Sequence[int] | None = None
     degree: int | Sequence[int] | None = None
-    products: Sequence[int] | None = None
-    start_products: Sequence[int] | None = None
+    products: int | None = None
+    start_products: int | None = None
     hidden_grid: int | None = None
     start_grid: int | None = None
     knots: str | None = None
@@ -83,20 +86,12 @@ class KAN:
     name = "kan"
 
     def __post_init__(self) -> None:
-        for what, counts in (
-            ("width", self.width),
-            ("products", self.products),
-            ("start_products", self.start_products),
-        ):
-            if counts is not None and any(n < 0 for n in counts):
-                raise KanpdeError(f"{what}={list(counts)}: a number of nodes is not negative.")
-        if self.width is not None:
-            for layer, (w, m) in enumerate(zip(self.width, self.product_nodes, strict=True)):
-                if w + m < 1:
-                    raise KanpdeError(
-                        f"width={list(self.width)}: every hidden layer needs at least one unit; layer {layer + 1} has"
-                        " neither sums nor products."
-                    )
+        for what, count in (("products", self.products), ("start_products", self.start_products)):
+            if count is not None and count < 0:
+                raise KanpdeError(f"{what}={count}: a number of nodes is not negative.")
+        for number, w in enumerate(self.width or ()):
+            if w < (0 if number == 0 and self.products else 1):
+                raise KanpdeError(f"width={list(self.width or ())}: every hidden layer needs at least one unit.")
         grids = [self.grid] if isinstance(self.grid, int) else self.grid or ()
         for what, values in (("grid", grids), ("hidden_grid", [self.hidden_grid]), ("start_grid", [self.start_grid])):
             for g in values:
@@ -124,17 +119,11 @@ class KAN:
         """
         choice = dict(AFFINE if problem.affine else NONLINEAR)
         if self.width is not None:
-            choice |= {"products": (0,) * len(self.width), "start_products": None}
-        elif self.products is not None:
-            choice |= {"width": (0,) * len(self.products), "start_products": None}
+            choice |= {"products": 0, "start_products": None}
+        elif self.products:
+            choice["width"] = (0,)
         missing = {name: value for name, value in choice.items() if getattr(self, name) is None}
         return replace(self, **missing)
-
-    @property
-    def product_nodes(self) -> tuple[int, ...]:
-        """The numbers of product nodes, per hidden layer."""
-        assert self.width is not None, UNSUITED
-        return per_layer(self.products, len(self.width)) if self.products else (0,) * len(self.width)
 
     @property
     def grids(self) -> tuple[int, ...]:
@@ -170,15 +159,11 @@ class KAN:
     def stages(self) -> list[Stage]:
         """Return the stages, coarse to fine; without adaptive knots each grid is a multiple of the one before."""
         assert self.start_grid is not None, UNSUITED
-        last = self.product_nodes
-        first = per_layer(self.start_products, len(last)) if self.start_products else last
         steps = self._ladder()
-
-        def products(number: int) -> tuple[int, ...]:
-            share = number / max(1, len(steps) - 1)
-            return tuple(min(a, b) + round(share * (b - min(a, b))) for a, b in zip(first, last, strict=True))
-
-        return [Stage(grids, products(number)) for number, grids in enumerate(steps)]
+        last = self.products or 0
+        if self.start_products is None or self.start_products >= last:
+            return [Stage(grids, last) for grids in steps]
+        return [*(Stage(grids, self.start_products) for grids in steps), Stage(steps[-1], last)]
 
     def _ladder(self) -> list[tuple[int, ...]]:
         """Return the grids of the stages."""
@@ -207,7 +192,7 @@ class KAN:
         """
         assert self.width is not None, UNSUITED
         grids, products = stage or self.stages()[0]
-        sums, products = (*self.width, outputs), (*products, 0)
+        sums = (*self.width, outputs)
         layers: list[Layer] = []
         for number, (g, k) in enumerate(zip(grids, self.degrees, strict=True)):
             inputs = layers[-1].outputs if layers else len(lower)
@@ -219,7 +204,7 @@ class KAN:
             if self.base:
                 # A silu does not repeat, so periodic inputs have none.
                 edges += [Edges(Activation("silu"), a, b) for a, b in groups if number or a not in periodic]
-            layers.append(Layer(inputs, tuple(edges), sums[number], products[number]))
+            layers.append(Layer(inputs, tuple(edges), sums[number], 0 if number else products))
         return Network(tuple(layers), lower, upper)
 
     def _basis(self, degree: int, intervals: int, one: Tensor, periodic: bool) -> Learnable:
@@ -234,38 +219,45 @@ class KAN:
         """Return random parameters (P,); `generator` lives on the CPU, so that all devices start alike."""
         assert self.noise is not None, UNSUITED
         draw = linear_weights if self.initial == "linear" else power_law_weights
-        weights = [
-            draw(layer, i == len(network.layers) - 1, self.noise, generator) for i, layer in enumerate(network.layers)
-        ]
+        weights = [draw(layer, self.noise, generator) for layer in network.layers[:-1]]
+        weights.append(last_weights(network) if len(weights) else draw(network.layers[-1], self.noise, generator))
         return torch.cat([w.reshape(-1) for w in weights]).to(network.lower)
 
 
-def linear_weights(layer: Layer, last: bool, noise: float, generator: torch.Generator) -> Tensor:
-    """Return weights (f, O) of linear functions in spread directions plus noise; zero in the last layer.
+def last_weights(network: Network) -> Tensor:
+    """Return weights (f, O) of the last layer for which the outputs are the sum of the product nodes."""
+    layer, nodes = network.layers[-1], network.layers[-2]
+    w = torch.zeros(layer.features, layer.outputs, dtype=torch.float64)
+    for e, part in zip(layer.edges, layer.parts(w.T), strict=True):
+        if isinstance(e.basis, Learnable):
+            part[:, nodes.sums :] += e.basis.ramp()[nodes.sums :].cpu()
+    return w
+
+
+def linear_weights(layer: Layer, noise: float, generator: torch.Generator) -> Tensor:
+    """Return weights (f, S + M): sums are linear functions in spread directions plus noise, factors are noise.
 
     The directions of two inputs are equally spread over the half circle with a random shift; each is scaled to
     |z| <= 0.9, so that the next grid [-1, 1] is reached. The Greville abscissae make splines exactly linear.
     """
-    w = torch.zeros(layer.features, layer.linear, dtype=torch.float64)
-    if last:
-        return w
+    w = torch.zeros(layer.features, layer.outputs, dtype=torch.float64)
     if layer.inputs == 2:
-        shift = torch.rand(layer.linear, generator=generator, dtype=torch.float64)
-        angles = pi * (torch.arange(layer.linear, dtype=torch.float64) + shift) / layer.linear
+        shift = torch.rand(layer.sums, generator=generator, dtype=torch.float64)
+        angles = pi * (torch.arange(layer.sums, dtype=torch.float64) + shift) / max(1, layer.sums)
         directions = torch.stack([torch.cos(angles), torch.sin(angles)])
     else:
-        directions = torch.randn(layer.inputs, layer.linear, generator=generator, dtype=torch.float64)
+        directions = torch.randn(layer.inputs, layer.sums, generator=generator, dtype=torch.float64)
     directions *= 0.9 / directions.abs().sum(dim=0)
     for e, part in zip(layer.edges, layer.parts(w.T), strict=True):
         if isinstance(e.basis, Learnable):
-            part += directions.T[:, e.first : e.last, None] * e.basis.ramp().cpu()
+            part[: layer.sums] += directions.T[:, e.first : e.last, None] * e.basis.ramp().cpu()
             part += noise * torch.randn(part.shape, generator=generator, dtype=torch.float64)
     return w
 
 
-def power_law_weights(layer: Layer, last: bool, noise: float, generator: torch.Generator) -> Tensor:
-    """Return normal weights (f, O) with standard deviation (K + 1)^-q I^-q / sqrt 3, q = 0.75 (base: 0.25)."""
-    w = torch.zeros(layer.features, layer.linear, dtype=torch.float64)
+def power_law_weights(layer: Layer, noise: float, generator: torch.Generator) -> Tensor:
+    """Return normal weights (f, S + M) with standard deviation (K + 1)^-q I^-q / sqrt 3, q = 0.75 (base: 0.25)."""
+    w = torch.zeros(layer.features, layer.outputs, dtype=torch.float64)
     size = 1 + max(e.basis.size for e in layer.edges)
     for e, part in zip(layer.edges, layer.parts(w.T), strict=True):
         q = 0.75 if isinstance(e.basis, Learnable) else 0.25

@@ -4,13 +4,16 @@ A KAN layer and an MLP layer differ only in their bases. With z = z_0 + dz and t
 
     F_a[n, (i, g)] = sum_m B_g^(m)(z_0[n, i]) / m! [(dz)^m]_a[n, i],        s_a[n, o] = sum_f F_a[n, f] W[f, o].
 
-The first nodes are these sums; product nodes multiply two sums each (the multiplication nodes of Liu et al. 2024b).
+The first nodes are these sums. A product node is the product over all inputs of one function of each: a separable
+function (the multiplication nodes of Liu et al. 2024b with single edges as subnodes; in two dimensions a sum of them is
+a bilinear form, whose least-squares problems have far fewer false minima than sums of sums).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 from itertools import accumulate
 
 import torch
@@ -48,7 +51,10 @@ class Tape:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """I inputs, the edges that read them, `sums` and `products` nodes, and optionally a constant feature (bias)."""
+    """I inputs, the edges that read them, `sums` and `products` nodes, and optionally a constant feature (bias).
+
+    The weights (f, S + M) of a feature are those in the S sums, and those in the M factors of its own input.
+    """
 
     inputs: int
     edges: tuple[Edges, ...]
@@ -63,8 +69,8 @@ class Layer:
 
     @property
     def linear(self) -> int:
-        """O, the number of sums: one for each sum node, two for each product node."""
-        return self.sums + 2 * self.products
+        """O, the number of sums: one for each sum node, and for each product node a factor for every input."""
+        return self.sums + self.inputs * self.products
 
     @property
     def features(self) -> int:
@@ -73,8 +79,14 @@ class Layer:
 
     @property
     def parameters(self) -> int:
-        """The number of weights f O."""
-        return self.features * self.linear
+        """The number of weights f (S + M)."""
+        return self.features * self.outputs
+
+    def fed(self, i: int) -> tuple[slice, ...]:
+        """Return the sums that features of input i enter, as parts of O: the plain sums and the factors of input i."""
+        start = self.sums + i * self.products
+        parts = (slice(0, self.sums), slice(start, start + self.products))
+        return tuple(part for part in parts if part.stop > part.start)
 
     def parts(self, array: Tensor) -> Iterator[Tensor]:
         """Yield the features of each basis as views (..., I, K) of an array (..., f)."""
@@ -84,11 +96,12 @@ class Layer:
             yield array[..., start:stop].unflatten(-1, (edges.last - edges.first, edges.basis.size))
             start = stop
 
-    def groups(self) -> list[slice]:
-        """Return the features of each single input and basis, and the bias, as slices."""
+    def groups(self) -> list[tuple[int, slice]]:
+        """Return (input, features) of each single input and basis; the bias, which enters all sums, has input 0."""
+        inputs = [i for e in self.edges for i in range(e.first, e.last)] + [0] * self.bias
         sizes = [e.basis.size for e in self.edges for _ in range(e.last - e.first)] + [1] * self.bias
         ends = list(accumulate(sizes))
-        return [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+        return [(i, slice(end - size, end)) for i, end, size in zip(inputs, ends, sizes, strict=True)]
 
     def forward(self, indices: IndexSet, z: Tensor, reverse: bool = True) -> Tape:
         """Return the features of inputs z (C, N, I), with what the reverse pass needs unless `reverse` is False."""
@@ -113,17 +126,24 @@ class Layer:
         """Return the nodes (C, N, S + M) of sums (C, N, O)."""
         if not self.products:
             return sums
-        plain, left, right = sums.split((self.sums, self.products, self.products), dim=-1)
-        return torch.cat([plain, indices.multiply(left, right)], dim=-1)
+        plain, *factors = self._split(sums)
+        return torch.cat([plain, reduce(indices.multiply, factors)], dim=-1)
 
     def nodes_adjoint(self, indices: IndexSet, sums: Tensor, adjoint: Tensor) -> Tensor:
         """Return the adjoint of the sums (C, N, O) for one of the nodes (C, N, S + M)."""
         if not self.products:
             return adjoint
-        _, left, right = sums.split((self.sums, self.products, self.products), dim=-1)
+        _, *factors = self._split(sums)
         plain, product = adjoint.split((self.sums, self.products), dim=-1)
-        factors = (indices.multiply_adjoint(other, product) for other in (right, left))
-        return torch.cat([plain, *factors], dim=-1)
+        found = [plain]
+        for i in range(len(factors)):
+            others = factors[:i] + factors[i + 1 :]
+            found.append(indices.multiply_adjoint(reduce(indices.multiply, others), product) if others else product)
+        return torch.cat(found, dim=-1)
+
+    def _split(self, sums: Tensor) -> tuple[Tensor, ...]:
+        """Return the plain sums and the factors of each input."""
+        return sums.split((self.sums, *[self.products] * self.inputs), dim=-1)
 
     def pull_back(self, indices: IndexSet, tape: Tape, weights: Tensor, adjoint: Tensor) -> Tensor:
         """Return the adjoint (C, N, I) of the inputs for the adjoint (C, N, O) of the sums.

@@ -65,8 +65,8 @@ class MLP:
         """Return random parameters (P,): normal weights of Glorot & Bengio 2010, biases uniform on [-1, 1] / sqrt I."""
         weights = []
         for layer in network.layers:
-            w = torch.randn(layer.features, layer.linear, generator=generator, dtype=torch.float64)
-            w *= sqrt(2.0 / (layer.inputs + layer.linear))
-            w[-1] = (2 * torch.rand(layer.linear, generator=generator, dtype=torch.float64) - 1) / sqrt(layer.inputs)
+            w = torch.randn(layer.features, layer.outputs, generator=generator, dtype=torch.float64)
+            w *= sqrt(2.0 / (layer.inputs + layer.outputs))
+            w[-1] = (2 * torch.rand(layer.outputs, generator=generator, dtype=torch.float64) - 1) / sqrt(layer.inputs)
             weights.append(w.reshape(-1))
         return torch.cat(weights).to(network.lower)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,10 +19,10 @@ MARGIN = 0.02
 
 
 class Stage(NamedTuple):
-    """What a stage of training resolves: intervals per layer, and product nodes per hidden layer."""
+    """What a stage of training resolves: intervals per layer, and the product nodes of the first layer."""
 
     grids: tuple[int, ...] = ()
-    products: tuple[int, ...] = ()
+    products: int = 0
 
 
 class Passed(NamedTuple):
@@ -57,7 +56,7 @@ class Network:
 
     def weights(self, theta: Tensor) -> list[Tensor]:
         """Return the weights (f, O) of each layer as views of the parameters (P,)."""
-        return [theta[p].view(x.features, x.linear) for p, x in zip(self.places, self.layers, strict=True)]
+        return [theta[p].view(x.features, x.outputs) for p, x in zip(self.places, self.layers, strict=True)]
 
     def embed(self, indices: IndexSet, points: Tensor) -> Tensor:
         """Return the mapped coordinates of points (N, d) as Taylor coefficients (C, N, d)."""
@@ -140,43 +139,21 @@ class Network:
                     found[i] = (breaks - breaks[0]) / (breaks[-1] - breaks[0])
         return found
 
-    def widened(self, products: Sequence[int]) -> tuple[Network, Widening]:
-        """Return the same function with more product nodes, as many as given for each hidden layer.
+    def saved(self) -> dict[str, Any]:
+        """Return what the nodes and bases became during training, as plain data."""
+        bases = [[e.basis.saved() if isinstance(e.basis, Learnable) else {} for e in x.edges] for x in self.layers]
+        return {"products": self.layers[0].products, "bases": bases}
 
-        A new node's factors and what reads it are zero: give one of them other values, and the function stays the same.
-        """
-        layers: list[Layer] = []
-        for layer, count in zip(self.layers, (*products, 0), strict=True):
-            edges = layer.edges
-            if layers and layers[-1].outputs > layer.inputs:
-                more = layers[-1].outputs - layer.inputs
-                edges = tuple(replace(e, basis=e.basis.extended(more), last=e.last + more) for e in edges)
-            inputs = layers[-1].outputs if layers else layer.inputs
-            layers.append(replace(layer, inputs=inputs, edges=edges, products=count))
-        network = replace(self, layers=tuple(layers))
-        return network, Widening(self, network)
-
-    def saved(self) -> list[dict[str, Any]]:
-        """Return what each layer's nodes and bases became during training, as plain data."""
-        return [
-            {
-                "products": layer.products,
-                "bases": [e.basis.saved() if isinstance(e.basis, Learnable) else {} for e in layer.edges],
-            }
-            for layer in self.layers
-        ]
-
-    def restored(self, saved: list[dict[str, Any]]) -> Network:
-        """Return the network with the nodes and bases that `saved` describes."""
-        network, _ = self.widened([row["products"] for row in saved[:-1]])
+    def restored(self, saved: dict[str, Any]) -> Network:
+        """Return the network with the bases that `saved` describes."""
         layers = []
-        for layer, row in zip(network.layers, saved, strict=True):
+        for layer, rows in zip(self.layers, saved["bases"], strict=True):
             edges = [
-                replace(e, basis=e.basis.restored(basis)) if isinstance(e.basis, Learnable) else e
-                for e, basis in zip(layer.edges, row["bases"], strict=True)
+                replace(e, basis=e.basis.restored(row)) if isinstance(e.basis, Learnable) else e
+                for e, row in zip(layer.edges, rows, strict=True)
             ]
             layers.append(replace(layer, edges=tuple(edges)))
-        return replace(network, layers=tuple(layers))
+        return replace(self, layers=tuple(layers))
 
     def _changed(
         self, change: Callable[[int, Learnable, slice], tuple[Learnable, Tensor] | None]
@@ -192,39 +169,27 @@ class Network:
             layers.append(replace(layer, edges=tuple(edges)))
             maps.append(tuple(None if new is None else new[1] for new in found))
         new_network = replace(self, layers=tuple(layers))
-        return new_network, BasisChange(self, new_network, tuple(maps))
-
-
-class Change(ABC):
-    """An exact change of the network: another parametrisation that contains the same functions."""
-
-    old: Network
-    new: Network
-
-    @abstractmethod
-    def parameters(self, theta: Tensor) -> Tensor:
-        """Return the parameters (P',) of the same function in the new network; a linear map T."""
-
-    @abstractmethod
-    def gradient(self, gradient: Tensor) -> Tensor:
-        """Return the smallest gradient (P',) in the new network that agrees with one (P,) in the old.
-
-        It is T (T^T T)^-1 g: products of steps and gradients are unchanged, so a quasi-Newton history stays valid.
-        """
+        return new_network, Change(self, new_network, tuple(maps))
 
 
 @dataclass(frozen=True)
-class BasisChange(Change):
-    """Other bases on the edges: per layer and edges a linear map (I, K', K), None where nothing changed."""
+class Change:
+    """An exact change of bases: per layer and edges a linear map (I, K', K), None where nothing changed."""
 
     old: Network
     new: Network
     maps: tuple[tuple[Tensor | None, ...], ...]
 
     def parameters(self, theta: Tensor) -> Tensor:
+        """Return the parameters (P',) of the same function in the new bases."""
         return self._apply(theta, lambda matrix: matrix)
 
     def gradient(self, gradient: Tensor) -> Tensor:
+        """Return the smallest gradient (P',) in the new bases that agrees with one (P,) in the old.
+
+        For theta' = T theta it is T (T^T T)^-1 g: products of steps and gradients are unchanged, so a quasi-Newton
+        history stays valid.
+        """
         return self._apply(gradient, lambda matrix: torch.linalg.pinv(matrix).mT)
 
     def _apply(self, vector: Tensor, of: Callable[[Tensor], Tensor]) -> Tensor:
@@ -232,50 +197,10 @@ class BasisChange(Change):
         for old, new, w, maps in zip(
             self.old.layers, self.new.layers, self.old.weights(vector), self.maps, strict=True
         ):
-            out = w.new_zeros(new.linear, new.features)
+            out = w.new_zeros(new.outputs, new.features)
             if new.bias:
                 out[:, -1] = w[-1]
             for part, target, matrix in zip(old.parts(w.T), new.parts(out), maps, strict=True):
                 target.copy_(part if matrix is None else (of(matrix) @ part[..., None])[..., 0])
             changed.append(out.T.reshape(-1))
         return torch.cat(changed)
-
-
-@dataclass(frozen=True)
-class Widening(Change):
-    """More product nodes, with zeros for what is new."""
-
-    old: Network
-    new: Network
-
-    def parameters(self, theta: Tensor) -> Tensor:
-        weights = []
-        for old, new, w in zip(self.old.layers, self.new.layers, self.old.weights(theta), strict=True):
-            out = w.new_zeros(new.features, new.linear)
-            for part, target in zip(old.parts(w.T), new.parts(out.T), strict=True):
-                for here, there in zip(self._columns(old), self._columns(new), strict=True):
-                    count = here.stop - here.start
-                    target[there.start : there.start + count, : part.shape[1]] = part[here]
-            if new.bias:
-                out[-1, : old.linear] = w[-1]
-            weights.append(out.reshape(-1))
-        return torch.cat(weights)
-
-    def gradient(self, gradient: Tensor) -> Tensor:
-        return self.parameters(gradient)
-
-    def fresh(self) -> Tensor:
-        """Return a mask (P',) of the weights of new factors."""
-        masks = []
-        for old, new in zip(self.old.layers, self.new.layers, strict=True):
-            mask = torch.zeros(new.features, new.linear, dtype=torch.bool, device=self.new.lower.device)
-            for here, there in zip(self._columns(old)[1:], self._columns(new)[1:], strict=True):
-                mask[:, there.start + here.stop - here.start : there.stop] = True
-            masks.append(mask.reshape(-1))
-        return torch.cat(masks)
-
-    @staticmethod
-    def _columns(layer: Layer) -> tuple[slice, slice, slice]:
-        """Return the columns of plain sums, left factors and right factors."""
-        s, m = layer.sums, layer.products
-        return slice(0, s), slice(s, s + m), slice(s + m, s + 2 * m)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kanpde.errors import KanpdeError
 from kanpde.linalg import Cholesky, Solve, cholesky, finite, lsmr
-from kanpde.model import Factor, Network
+from kanpde.model import Factor, Network, plain
 from kanpde.residual import Linearisation, System
 from kanpde.solver.damped import DampedGaussNewton
 
@@ -136,7 +136,7 @@ def partition(network: Network, whole: int, block: int) -> list[slice]:
         if layer.parameters <= block:
             parts.append(place)
             continue
-        stride = layer.linear  # the weights (f, O) of one output
+        stride = layer.outputs  # the weights (f, O) of one output
         for o in range(stride):
             for first in range(0, layer.features, block):
                 stop = place.start + stride * min(first + block, layer.features)
@@ -156,7 +156,7 @@ def block_grams(linearisation: Linearisation, blocks: Sequence[slice], rows: flo
     for r, factors in linearisation:
         taken = max(1, round(share * len(r)))
         chosen = torch.randperm(len(r), generator=generator)[:taken].to(r.device)
-        parts = [Factor(f.adjoint[:, chosen], f.features[:, chosen]).rows() for f in factors]
+        parts = [Factor(f.adjoint[:, chosen], f.features[:, chosen]).rows() for f in plain(factors)]
         j = (len(r) / taken) ** 0.5 * torch.cat(parts, dim=1)
         grams = grams or [j.new_zeros(size, size) for size in sizes]
         for b, gram in zip(blocks, grams, strict=True):
