@@ -14,6 +14,7 @@ from kanpde.basis import Activation, BSpline, Chebyshev, Fourier, Learnable
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.model.layer import Edges, Layer
 from kanpde.model.network import Network, Stage
+from kanpde.multiindex import IndexSet
 from kanpde.problem import Problem
 
 BASES = ("bspline", "chebyshev", "fourier")
@@ -43,6 +44,10 @@ NONLINEAR: dict[str, Any] = {
 UNSUITED = "settings with None: call suited(problem) first"
 GROWTH = 1.3
 """Factor by which a stage of adaptive knots adds intervals, at most."""
+REACH = 0.9
+"""The largest activation at the start: within the next grid, [-1, 1]."""
+LEVEL_POINTS = 256
+TINY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ class KAN:
         `grid` for the number of harmonics, where an input is periodic).
     base: add a smooth silu branch to every edge.
     initial: "linear" starts hidden units as linear functions in spread directions and the output at zero; "power"
-        draws all coefficients with the power law of Rigas et al. 2025 (exponents 0.25 and 0.75).
+        draws all coefficients with the power law of Rigas et al. 2025 (exponents 0.25 and 0.75). Either way activations
+        of deeper layers start as large as the grids.
     noise: standard deviation of white noise on the coefficients of the hidden layers ("linear").
     """
 
@@ -138,13 +144,15 @@ class KAN:
 
     @property
     def grids(self) -> tuple[int, ...]:
-        """The numbers of intervals of the last stage, per layer."""
+        """The numbers of intervals of the last stage, per layer; of polynomials the degrees, at least `degree`."""
         assert self.width is not None, UNSUITED
         assert self.grid is not None, UNSUITED
         if isinstance(self.grid, int):
             assert self.hidden_grid is not None, UNSUITED
-            return (self.grid, *[self.hidden_grid] * len(self.width))
-        return per_layer(self.grid, len(self.width) + 1)
+            grids: tuple[int, ...] = (self.grid, *[self.hidden_grid] * len(self.width))
+        else:
+            grids = per_layer(self.grid, len(self.width) + 1)
+        return tuple(map(max, grids, self.degrees)) if self.basis == "chebyshev" else grids
 
     @property
     def degrees(self) -> tuple[int, ...]:
@@ -156,7 +164,7 @@ class KAN:
     @property
     def adaptive(self) -> bool:
         """Whether stages choose the intervals that they cut."""
-        return self.knots == "adaptive" and self.basis != "chebyshev"
+        return self.knots == "adaptive" and self.basis == "bspline"
 
     def check(self, order: int) -> None:
         """Raise KanpdeError unless the splines are smooth enough for residuals of a PDE of this order."""
@@ -227,7 +235,7 @@ class KAN:
         if periodic and self.basis != "bspline":
             return Fourier(intervals, -one, one)
         if self.basis == "chebyshev":
-            return Chebyshev(max(intervals, degree), -one, one)
+            return Chebyshev(intervals, -one, one)
         return BSpline.uniform(degree, intervals, -one, one, periodic)
 
     def initial_parameters(self, network: Network, generator: torch.Generator) -> Tensor:
@@ -237,14 +245,15 @@ class KAN:
         weights = [
             draw(layer, i == len(network.layers) - 1, self.noise, generator) for i, layer in enumerate(network.layers)
         ]
-        return torch.cat([w.reshape(-1) for w in weights]).to(network.lower)
+        theta = torch.cat([w.reshape(-1) for w in weights]).to(network.lower)
+        return levelled(network, theta, 1 if self.initial == "linear" else 0)
 
 
 def linear_weights(layer: Layer, last: bool, noise: float, generator: torch.Generator) -> Tensor:
     """Return weights (f, O) of linear functions in spread directions plus noise; zero in the last layer.
 
     The directions of two inputs are equally spread over the half circle with a random shift; each is scaled to
-    |z| <= 0.9, so that the next grid [-1, 1] is reached. The Greville abscissae make splines exactly linear.
+    |z| <= REACH, so that the next grid [-1, 1] is reached. The Greville abscissae make splines exactly linear.
     """
     w = torch.zeros(layer.features, layer.linear, dtype=torch.float64)
     if last:
@@ -255,7 +264,7 @@ def linear_weights(layer: Layer, last: bool, noise: float, generator: torch.Gene
         directions = torch.stack([torch.cos(angles), torch.sin(angles)])
     else:
         directions = torch.randn(layer.inputs, layer.linear, generator=generator, dtype=torch.float64)
-    directions *= 0.9 / directions.abs().sum(dim=0)
+    directions *= REACH / directions.abs().sum(dim=0)
     for e, part in zip(layer.edges, layer.parts(w.T), strict=True):
         if isinstance(e.basis, Learnable):
             part += directions.T[:, e.first : e.last, None] * e.basis.ramp().cpu()
@@ -264,13 +273,36 @@ def linear_weights(layer: Layer, last: bool, noise: float, generator: torch.Gene
 
 
 def power_law_weights(layer: Layer, last: bool, noise: float, generator: torch.Generator) -> Tensor:
-    """Return normal weights (f, O) with standard deviation (K + 1)^-q I^-q / sqrt 3, q = 0.75 (base: 0.25)."""
+    """Return normal weights (f, O) with standard deviation (K + 1)^-q I^-q, q = 0.75 (base: 0.25)."""
     w = torch.zeros(layer.features, layer.linear, dtype=torch.float64)
     size = 1 + max(e.basis.size for e in layer.edges)
     for e, part in zip(layer.edges, layer.parts(w.T), strict=True):
         q = 0.75 if isinstance(e.basis, Learnable) else 0.25
         part += torch.randn(part.shape, generator=generator, dtype=torch.float64) / (size * layer.inputs) ** q
     return w
+
+
+def levelled(network: Network, theta: Tensor, first: int) -> Tensor:
+    """Return the parameters with every sum of the hidden layers from `first` on stretched to [-REACH, REACH].
+
+    Without it the variance shrinks from layer to layer. One layer after the other, by what it is at fixed points
+    (Mishkin & Matas 2016, but with the range for the variance, since splines beyond their grids are polynomials).
+    """
+    theta, dimension = theta.clone(), len(network.lower)
+    unit = torch.quasirandom.SobolEngine(dimension).draw(LEVEL_POINTS, dtype=torch.float64).to(theta)
+    value = IndexSet(tuple(str(axis) for axis in range(dimension)))
+    features = network.first(value, network.lower + (network.upper - network.lower) * unit)
+    for number, (layer, w) in enumerate(zip(network.layers[:-1], network.weights(theta), strict=False)):
+        if number < first:
+            continue
+        _, passed = network.forward(theta, value, features, reverse=False)
+        low, high = passed[number].sums[0].aminmax(dim=0)
+        slope = 2 * REACH / (high - low).clamp_min(TINY)
+        w *= slope
+        basis, part = layer.edges[0].basis, next(layer.parts(w.T))
+        assert isinstance(basis, Learnable)
+        part[:, 0] -= (0.5 * slope * (high + low))[:, None] * basis.one()[0]
+    return theta
 
 
 def per_layer(values: Sequence[int], layers: int) -> tuple[int, ...]:
