@@ -1,7 +1,7 @@
 """Every network: channels and factors in closed form are those of nested autograd, and changes of grids are exact."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 
 import pytest
@@ -11,6 +11,7 @@ from oracles import close, jacobian, network_output, points_in, random, taylor
 from torch import Tensor
 
 from kanpde import KAN, MLP, KanpdeError
+from kanpde.library import load_problem
 from kanpde.model import Network, jacobian_blocks
 from kanpde.model.factor import BLOCK_POINTS, neighbours
 from kanpde.model.kan import REACH, ladder
@@ -314,6 +315,20 @@ def test_stages_of_adaptive_knots_grow_by_less_than_a_third() -> None:
     assert [stage.products for stage in stages] == [(2,), (3,), (4,), (4,), (5,), (6,)]
     assert [stage.grids[0] for stage in replace(model, grid=3, start_grid=1).stages()] == [1, 2, 3]
     assert len(replace(model, basis="chebyshev", start_grid=30).stages()) == 1
+
+
+@pytest.mark.parametrize("name", ["poisson2d", "burgers1d"])
+@pytest.mark.parametrize("settings", [{}, {"width": (3, 3)}, {"products": (2, 2)}, {"width": (2,), "products": (1,)}])
+def test_what_is_chosen_can_multiply_coordinates(name: str, settings: dict[str, Sequence[int]]) -> None:
+    problem = load_problem(name)
+    model = KAN(**settings).suited(problem)  # type: ignore[arg-type]
+    model.check(problem.order)
+    assert not any(getattr(model, f.name) is None for f in fields(KAN) if f.name != "start_products")
+    for given, value in settings.items():
+        assert getattr(model, given) == value
+    nonlinear = any(k > 1 or g > 1 for k, g in zip(model.degrees[1:], model.grids[1:], strict=True))
+    assert nonlinear or any(model.product_nodes)
+    assert model.suited(problem) == model
 
 
 def test_settings_of_layers_repeat() -> None:

@@ -128,7 +128,9 @@ class KAN:
         can multiply functions of one variable. Nonlinear ones form fronts: three hidden layers of moderate splines,
         from the final grid on. `docs/solvers.md` has the measurements.
         """
-        choice = dict(AFFINE if problem.affine else NONLINEAR)
+        # Sums alone need outer functions that are not linear.
+        sums = self.width is not None and not any(self.products or ())
+        choice = dict(AFFINE if problem.affine or sums else NONLINEAR)
         if self.width is not None:
             choice |= {"products": (0,) * len(self.width), "start_products": None}
         elif self.products is not None:
