@@ -253,6 +253,8 @@ class Trainer:
         """Iterate one stage on; points move only if they are adaptive, and never to where the loss is not finite."""
         p, sampling = self.position, self.collocation.sampling
         while not state.stopped:
+            if self._coarse(state):
+                return state, "the knots are too coarse for more"
             if self._spent():
                 return state, self._spent()
             if p.iteration >= self.solver.stage_iterations:
@@ -265,8 +267,6 @@ class Trainer:
                     system, state, p.redraws, p.drawn = moved, begun, number, state.theta
             state = self._step(system, state)
             p.iteration += 1
-            if self._coarse(state):
-                state.stopped = "the knots are too coarse for more"
             due = self._due() or bool(state.stopped)
             loss = held_out.loss(state.theta) if due else nan
             self._note(p.stage, state, loss)

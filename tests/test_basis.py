@@ -9,7 +9,7 @@ from scipy.interpolate import BSpline as ScipyBSpline
 from torch import Tensor
 
 from kanpde import KanpdeError
-from kanpde.basis import Activation, Basis, BSpline, Chebyshev, Fourier
+from kanpde.basis import Activation, Basis, BSpline, Chebyshev, Fourier, Learnable
 from kanpde.basis.activation import FUNCTIONS
 
 DEGREES = range(1, 12)
@@ -179,6 +179,102 @@ def test_refinement_is_exact(degree: int, factor: int, device: torch.device) -> 
         # Rounding of the values is divided by the new step m times.
         assert close(after[m], before[m], 1e-12 * factor ** max(0, m - 4)), m
     assert not close(1.01 * after, before, 1e-12)
+
+
+LEARNABLE = [kind for kind in KINDS if kind not in FUNCTIONS]
+
+
+def learnable(kind: str, device: torch.device) -> Learnable:
+    basis = named(kind, device)
+    assert isinstance(basis, Learnable)
+    return basis
+
+
+def check_same_functions(old: Learnable, new: Learnable, change: Tensor, z: Tensor, order: int, loss: float) -> None:
+    """Check values and derivatives of random functions; those of a finer basis lose `loss` more digits each."""
+    assert change.shape == (z.shape[1], new.size, old.size)
+    c = random(z.shape[1], old.size, like=z)
+    before = (old.taylor(z, order) * c).sum(dim=-1)
+    after = (new.taylor(z, order) * (change @ c[..., None])[..., 0]).sum(dim=-1)
+    for m in range(order + 1):
+        assert close(after[m], before[m], 1e-12 * loss**m), m
+    assert not close(1.01 * after, before, 1e-6)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3])
+@pytest.mark.parametrize("kind", LEARNABLE)
+def test_every_refinement_is_exact(kind: str, factor: int, device: torch.device) -> None:
+    basis = learnable(kind, device)
+    finer, change = basis.refined(factor)
+    assert finer.intervals == factor * basis.intervals
+    check_same_functions(basis, finer, change, inputs(device, overhang=0.05), 3, 2.0 * factor)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in LEARNABLE if " " in kind])
+def test_cutting_some_intervals_again_and_again_is_exact(kind: str, device: torch.device) -> None:
+    first = learnable(kind, device)
+    assert isinstance(first, BSpline)
+    basis, total = first, torch.eye(first.size, dtype=torch.float64, device=device).expand(2, -1, -1)
+    for _ in range(5):  # at both ends, and in geometric sequence towards the middle
+        chosen = torch.zeros(basis.intervals, dtype=torch.bool, device=device)
+        chosen[[0, basis.intervals // 2, -1]] = True
+        finer, change = basis.bisected(chosen)
+        assert finer.intervals == basis.intervals + 3
+        assert bool((finer.knots.diff(dim=1) > 0).all())
+        assert torch.equal(finer.breaks[:, [0, -1]], basis.breaks[:, [0, -1]])
+        basis, total = finer, change @ total
+    check_same_functions(first, basis, total, inputs(device, overhang=0.0), 3, 40.0)
+
+
+def test_cutting_nothing_changes_nothing(device: torch.device) -> None:
+    basis = learnable("cut 7", device)
+    assert isinstance(basis, BSpline)
+    same, change = basis.bisected(torch.zeros(basis.intervals, dtype=torch.bool, device=device))
+    assert torch.equal(same.breaks, basis.breaks)
+    assert close(change, torch.eye(basis.size, dtype=torch.float64, device=device).expand(2, -1, -1), 1e-12)
+
+
+@pytest.mark.parametrize(("degree", "intervals"), [(3, 1), (7, 2), (5, 9), (11, 4)])
+def test_periodic_splines_repeat_with_their_derivatives(degree: int, intervals: int, device: torch.device) -> None:
+    start, end = torch.tensor([[-1.0, 0.25], [1.0, 3.75]], dtype=torch.float64, device=device)
+    basis = BSpline.uniform(degree, intervals, start, end, periodic=True)
+    chosen = torch.arange(intervals, device=device) == 0
+    for spline in (basis, basis.bisected(chosen)[0]):
+        assert spline.size == spline.intervals
+        gap = 1e-13
+        left, right = spline.taylor(torch.stack([start, end - gap * (end - start)]), degree - 1).unbind(dim=1)
+        for m in range(degree):
+            assert close(left[m], right[m], 1e-9) or float(left[m].abs().max()) < 1e-9, m
+        z = inputs(device)
+        assert close(spline.taylor(z + 3 * (end - start), 2), spline.taylor(z, 2), 1e-11)
+        assert close(spline.taylor(z, 0)[0].sum(dim=-1), torch.ones_like(z), 1e-11)
+
+
+@pytest.mark.parametrize("kind", LEARNABLE)
+def test_a_basis_comes_back_from_what_is_saved(kind: str, device: torch.device) -> None:
+    basis, z = learnable(kind, device), inputs(device)
+    finer, _ = basis.refined(2)
+    if isinstance(finer, BSpline):
+        finer, _ = finer.bisected(torch.arange(finer.intervals, device=device) % 2 == 0)
+    finer, _ = finer.covering(*torch.tensor([[-0.5, 0.5], [0.7, 3.0]], dtype=torch.float64, device=device))
+    again = basis.restored(finer.saved())
+    assert again.size == finer.size
+    assert torch.equal(again.taylor(z, 2), finer.taylor(z, 2))
+
+
+@pytest.mark.parametrize("range_", [(-0.4, 0.3), (-1.6, 1.2), (0.0, 0.0)], ids=["inside", "beyond", "one value"])
+def test_chebyshev_polynomials_cover_any_range(range_: tuple[float, float], device: torch.device) -> None:
+    start, end = torch.tensor([[-1.0, 0.25], [1.0, 3.75]], dtype=torch.float64, device=device)
+    basis, middle, half = Chebyshev(7, start, end), (start + end) / 2, (end - start) / 2
+    low, high = middle + range_[0] * half, middle + range_[1] * half
+    covering, change = basis.covering(low, high)
+    assert torch.equal(covering.start, low)
+    assert close(covering.end, high, 1e-11)
+    if range_[0] < range_[1]:
+        z = low + (high - low) * torch.linspace(0, 1, 21, dtype=torch.float64, device=device)[:, None]
+        check_same_functions(basis, covering, change, z, 3, 20.0)
+    else:
+        assert bool(torch.isfinite(change).all())
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from shutil import copytree
 
 import pytest
 
+import kanpde.run
 from kanpde import cli, display
 from kanpde.cli import GROUPS, main
 from kanpde.library import home, problem_files
@@ -270,10 +271,13 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
         "model.grid=4",
         "model.start_grid=2",
         "sampling.points=100",
-        "budget.iterations=120",
+        "solver=levenberg_marquardt",
+        "solver.starts=2",
+        "budget.iterations=60",
         "baseline=mlp",
         "threads=1",
     ]
+    monkeypatch.setattr(kanpde.run, "evaluation_seconds", lambda *_: 0.0)
     assert main([*arguments, "out=whole"]) == 0
 
     describe = display.describe
@@ -288,10 +292,10 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
         monkeypatch.setattr(display, "PLAIN_SECONDS", 0.0)
 
     capsys.readouterr()
-    interrupt(95, "kan")
+    interrupt(45, "kan")
     assert main([*arguments, "out=parts"]) == 130
     assert capsys.readouterr().err == "kanpde: interrupted: continue with python -m kanpde resume=parts\n"
-    interrupt(50, "mlp")
+    interrupt(30, "mlp")
     assert main(["resume=parts"]) == 130
     monkeypatch.setattr(display, "describe", describe)
     assert main(["resume=parts"]) == 0

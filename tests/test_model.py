@@ -1,6 +1,8 @@
 """Every network: channels and factors in closed form are those of nested autograd, and changes of grids are exact."""
 
 from collections.abc import Sequence
+from dataclasses import fields, replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -9,8 +11,11 @@ from oracles import close, jacobian, network_output, points_in, random, taylor
 from torch import Tensor
 
 from kanpde import KAN, MLP, KanpdeError
+from kanpde.library import load_problem
 from kanpde.model import Network, jacobian_blocks
-from kanpde.model.kan import ladder
+from kanpde.model.factor import BLOCK_POINTS, neighbours
+from kanpde.model.kan import REACH, ladder
+from kanpde.model.network import Stage
 from kanpde.multiindex import IndexSet, parse
 
 Model = KAN | MLP
@@ -127,6 +132,75 @@ def test_covering_is_exact(name: str, device: torch.device) -> None:
 
 
 @pytest.mark.parametrize("name", KANS)
+def test_a_network_that_changed_comes_back_from_what_is_saved(name: str, device: torch.device) -> None:
+    case = Case(name, device)
+    changed = case.network
+    if any(breaks is not None for breaks in changed.grids()):
+        masks = [torch.arange(len(b) - 1, device=device) % 3 == 0 for b in changed.grids() if b is not None]
+        changed, _ = changed.bisected(masks)
+    else:
+        changed, _ = changed.refined([2] * len(changed.layers))
+    theta = 0.3 * random(changed.parameters, like=case.theta)
+    changed, cover = changed.covering(theta, case.points)
+    theta = cover.parameters(theta)
+    again = case.network.restored(changed.saved())
+    assert again.parameters == changed.parameters
+    assert torch.equal(case.taylor(again, theta), case.taylor(changed, theta))
+
+
+@pytest.mark.parametrize("name", [name for name in KANS if "waves" not in name and "chebyshev" not in name])
+def test_cutting_some_intervals_is_exact(name: str, device: torch.device) -> None:
+    case = Case(name, device)
+    network, theta = case.network, case.theta
+    before = case.taylor(network, theta)
+    for last in (True, False):  # next to an end, and again somewhere else
+        masks = []
+        for breaks in network.grids():
+            assert breaks is not None
+            mask = torch.zeros(len(breaks) - 1, dtype=torch.bool, device=device)
+            mask[[-1] if last else [0, 1]] = True
+            masks.append(mask)
+        network, change = network.bisected(masks)
+        theta = change.parameters(theta)
+    assert len(theta) == network.parameters > case.network.parameters
+    after = case.taylor(network, theta)
+    for c in range(len(case.indices)):
+        assert close(after[c], before[c], 1e-12 * 10 ** max(0, case.indices.orders[c] - 2))
+    assert not close(after, 1.01 * before, 1e-10)
+
+
+@pytest.mark.parametrize("name", ["kan 2d, periodic", "kan 2d, waves", "tanh 2d, periodic"])
+def test_periodic_networks_repeat(name: str, device: torch.device) -> None:
+    case = Case(name, device)
+    length = torch.zeros_like(case.points)
+    length[:, 0] = case.network.upper[0] - case.network.lower[0]
+    here = case.taylor(case.network, case.theta)
+    case.points = case.points + length
+    assert close(case.taylor(case.network, case.theta), here, 1e-12)
+    case.points = case.points - 0.1 * length
+    assert not close(case.taylor(case.network, case.theta), here, 1e-3)
+
+
+@pytest.mark.parametrize("intervals", [(9, 9), (40, 3), (1, 6), (1, 1)])
+def test_neighbours_are_all_points_in_cells_of_whole_intervals(
+    intervals: tuple[int, int], device: torch.device
+) -> None:
+    count = 12 * BLOCK_POINTS
+    points = points_in((0.0, 0.0), (1.0, 1.0), count, torch.zeros((), dtype=torch.float64, device=device))
+    grids = [torch.linspace(0, 1, n + 1, dtype=torch.float64, device=device) ** 2 for n in intervals]
+    order, parts = neighbours([grids[0], None] if intervals == (9, 9) else grids, points)
+    assert torch.equal(order.sort().values, torch.arange(count, device=device))
+    assert [part.start for part in parts] == [0, *(part.stop for part in parts[:-1])]
+    assert parts[-1].stop == count
+    assert len(parts) <= 12
+    assert len(parts) > 4 or max(intervals) == 1
+    if max(intervals) > 1:  # cut along the axis with most
+        axis = intervals.index(max(intervals))
+        places = torch.searchsorted(grids[axis], points[order][:, axis].contiguous())
+        assert all(len(places[part].unique()) <= max(intervals) / 3 for part in parts)
+
+
+@pytest.mark.parametrize("name", KANS)
 def test_products_of_steps_and_gradients_are_kept(name: str, device: torch.device) -> None:
     case = Case(name, device)
     _, change = case.network.refined([2] * len(case.network.layers))
@@ -172,6 +246,23 @@ def test_hidden_units_start_as_linear_functions(device: torch.device) -> None:
     assert not network.weights(theta)[1].any()
 
 
+@pytest.mark.parametrize("depth", range(2, 7))
+@pytest.mark.parametrize("initial", ["linear", "power"])
+def test_activations_of_deep_networks_keep_their_size(initial: str, depth: int, device: torch.device) -> None:
+    like = torch.zeros((), dtype=torch.float64, device=device)
+    for products in ((0,), (2,)):
+        model = small_kan((4,) * (depth - 1), 8, 5, products=products, hidden_grid=2, initial=initial)
+        network = model.network(like.new_tensor([-1.0, 0.0]), like.new_tensor([1.0, 2.0]), 1)
+        theta = model.initial_parameters(network, torch.Generator().manual_seed(depth))
+        points = points_in((-1.0, 0.0), (1.0, 2.0), 500, like)
+        value = IndexSet(("x", "y"))
+        _, passed = network.forward(theta, value, network.first(value, points))
+        for layer, (_, sums) in zip(network.layers[:-1], passed[:-1], strict=True):
+            nodes = layer.nodes(value, sums)[0]
+            assert 0.1 <= float(nodes.var(dim=0).mean()) * 3 <= 10  # inputs have the variance 1 / 3
+            assert float(sums[0].abs().max()) < 1.5 * REACH
+
+
 def test_stages_double_up_to_the_grid() -> None:
     assert ladder(20, 5) == [5, 10, 20]
     assert ladder(20, 6) == [10, 20]
@@ -179,11 +270,37 @@ def test_stages_double_up_to_the_grid() -> None:
     assert ladder(7, 10) == [7]
     model = small_kan(width=(3, 3), grid=20, hidden_grid=2, start_grid=5)
     assert model.grids == (20, 2, 2)
-    assert model.stages() == [(5, 2, 2), (10, 2, 2), (20, 2, 2)]
-    assert small_kan(width=(3,), grid=(8, 4), start_grid=2).stages() == [(2, 2), (4, 2), (8, 4)]
-    for coarse, fine in zip(model.stages()[:-1], model.stages()[1:], strict=True):
-        assert all(b % a == 0 for a, b in zip(coarse, fine, strict=True))
-    assert MLP().stages() == [()]
+    assert replace(model, degree=(5, 3), basis="chebyshev").grids == (20, 3, 3)
+    assert model.stages() == [Stage((n, 2, 2), (0, 0)) for n in (5, 10, 20)]
+    both = small_kan(width=(3,), grid=(8, 4), start_grid=2).stages()
+    assert both == [Stage(grids, (0,)) for grids in ((2, 2), (4, 2), (8, 4))]
+    for coarse, fine in pairwise(both):
+        assert all(b % a == 0 for a, b in zip(coarse.grids, fine.grids, strict=True))
+    assert MLP().stages() == [Stage()]
+
+
+def test_stages_of_adaptive_knots_grow_by_less_than_a_third() -> None:
+    model = small_kan(width=(0,), products=(6,), start_products=(2,), grid=30, start_grid=10, knots="adaptive")
+    stages = model.stages()
+    assert [stage.grids[0] for stage in stages] == [10, 13, 16, 20, 26, 30]
+    assert {stage.grids[1] for stage in stages} == {1}
+    assert [stage.products for stage in stages] == [(2,), (3,), (4,), (4,), (5,), (6,)]
+    assert [stage.grids[0] for stage in replace(model, grid=3, start_grid=1).stages()] == [1, 2, 3]
+    assert len(replace(model, basis="chebyshev", start_grid=30).stages()) == 1
+
+
+@pytest.mark.parametrize("name", ["poisson2d", "burgers1d"])
+@pytest.mark.parametrize("settings", [{}, {"width": (3, 3)}, {"products": (2, 2)}, {"width": (2,), "products": (1,)}])
+def test_what_is_chosen_can_multiply_coordinates(name: str, settings: dict[str, Sequence[int]]) -> None:
+    problem = load_problem(name)
+    model = KAN(**settings).suited(problem)  # type: ignore[arg-type]
+    model.check(problem.order)
+    assert not any(getattr(model, f.name) is None for f in fields(KAN) if f.name != "start_products")
+    for given, value in settings.items():
+        assert getattr(model, given) == value
+    nonlinear = any(k > 1 or g > 1 for k, g in zip(model.degrees[1:], model.grids[1:], strict=True))
+    assert nonlinear or any(model.product_nodes)
+    assert model.suited(problem) == model
 
 
 def test_settings_of_layers_repeat() -> None:
@@ -201,7 +318,14 @@ def test_settings_of_layers_repeat() -> None:
         ({"start_grid": 0}, "start_grid=0"),
         ({"degree": 12}, "degree=12: B-splines of degree 1 to 11"),
         ({"degree": 0}, "degree=0"),
-        ({"width": (0,)}, r"width=\[0\]: every hidden layer"),
+        ({"width": (0,)}, r"width=\[0\]: every hidden layer needs at least one unit; layer 1"),
+        ({"width": (2, 0), "products": (1, 0)}, r"width=\[2, 0\]: .*; layer 2 has neither sums nor products"),
+        ({"width": (-1,)}, r"width=\[-1\]: a number of nodes is not negative"),
+        ({"products": (-1,)}, r"products=\[-1\]: a number of nodes is not negative"),
+        ({"start_products": (-1,)}, r"start_products=\[-1\]"),
+        ({"products": (1, 2)}, "has 2 entries: give 1 to 1, one per layer"),
+        ({"knots": "adaptiv"}, "unknown knots 'adaptiv': did you mean 'adaptive'"),
+        ({"basis": "spline"}, "unknown basis 'spline': did you mean 'bspline'"),
         ({"noise": -0.1}, "noise=-0.1: a standard deviation is not negative"),
         ({"initial": "liner"}, "unknown initialisation 'liner': did you mean 'linear'"),
     ],

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import pi
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,27 @@ import numpy as np
 import pytest
 import torch
 from examples import small_kan
+from oracles import close
 
 import kanpde.run
 import kanpde.training
-from kanpde import Adam, Box, Budget, KanpdeError, LevenbergMarquardt, Problem, Run, Sampling, dirichlet, solve
+from kanpde import (
+    KAN,
+    MLP,
+    Adam,
+    Box,
+    Budget,
+    KanpdeError,
+    LevenbergMarquardt,
+    Points,
+    Problem,
+    Run,
+    Sampling,
+    dirichlet,
+    solve,
+)
 from kanpde.library import load_problem
+from kanpde.multiindex import IndexSet
 from kanpde.reference import exact
 from kanpde.training import Row
 
@@ -202,3 +219,30 @@ def test_settings_are_not_shared_between_runs(whole: Run) -> None:
     other = solve("poisson2d_sinsin", **{**SETTINGS, "seed": 1, "budget": Budget(iterations=5)})
     assert not torch.equal(other.theta[:5], whole.theta[:5])
     assert replace(whole).u(0.1, 0.1) == whole.u(0.1, 0.1)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        small_kan(width=(2,), grid=6, degree=(5, 3), start_grid=6),
+        small_kan(width=(1,), products=(2,), grid=(4, 1), degree=(5, 3), start_grid=4, basis="fourier"),
+        MLP(width=(6,)),
+    ],
+    ids=["splines", "waves", "mlp"],
+)
+def test_solutions_on_a_circle_are_periodic(model: KAN | MLP) -> None:
+    run = solve(
+        load_problem("advection", beta=1.0),
+        **{**SETTINGS, "model": model, "solver": LevenbergMarquardt(starts=1, start_iterations=0)},
+        budget=Budget(iterations=12),
+    )
+    t = torch.linspace(0, 1, 9, dtype=torch.float64)
+    indices = IndexSet(("x", "t"), [(3, 0), (1, 1)])
+    faces = [Points.of(("x", "t"), torch.stack([torch.full_like(t, x), t], dim=1)) for x in (0.0, 2 * pi)]
+    left, right = (run.taylor(at, indices) for at in faces)
+    for c, index in enumerate(indices.indices):
+        assert close(left[c], right[c], 1e-11), index
+    middle = run.taylor(Points.of(("x", "t"), torch.stack([torch.full_like(t, 0.1), t], dim=1)), indices)
+    assert not close(left, middle, 1e-3)
+    assert run.errors is not None
+    assert run.errors.rel_l2 < 0.05

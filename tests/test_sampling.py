@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kanpde import Box, KanpdeError, Points
-from kanpde.sampling import RULES, Sampling, draw, draw_where_large
+from kanpde.sampling import RULES, Sampling, draw, draw_where_large, towards
 
 BOXES = {
     "1d": Box(x=(-1, 2)),
@@ -79,6 +79,45 @@ def test_the_ends_of_an_interval_are_points() -> None:
 def test_no_patch_is_refused() -> None:
     with pytest.raises(KanpdeError, match="no points"):
         draw((), ("x",), "sobol", 10, 0, like(torch.device("cpu")))
+
+
+BREAKS = torch.tensor([0, 0.5, 0.75, 0.8, 0.81, 0.812, 0.9, 1.0], dtype=torch.float64)
+
+
+def test_points_go_towards_short_intervals() -> None:
+    unit = (torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000
+    points, thinning = towards(BREAKS, unit)
+    lengths, intervals = BREAKS.diff(), len(BREAKS) - 1
+    assert bool((points.diff() > 0).all())
+    assert float(points[0]) > 0
+    assert float(points[-1]) < 1
+    shares = torch.histogram(points, BREAKS).hist / len(points)
+    assert float((shares - (lengths + 1 / intervals) / 2).abs().max()) < 2e-5
+    where = torch.bucketize(points, BREAKS[1:-1], right=True)
+    density = (1 + 1 / (intervals * lengths)) / 2
+    assert float((thinning * density[where] - 1).abs().max()) < 1e-12
+    mean = float((thinning * torch.exp(points)).mean())
+    assert mean == pytest.approx(torch.e - 1, rel=1e-4)
+    assert float(torch.exp(points).mean()) != pytest.approx(torch.e - 1, rel=1e-2)
+
+
+def test_equal_intervals_leave_points_where_they_are() -> None:
+    unit = torch.rand(100, dtype=torch.float64)
+    points, thinning = towards(torch.linspace(0, 1, 8, dtype=torch.float64), unit)
+    assert float((points - unit).abs().max()) < 1e-15
+    assert float((thinning - 1).abs().max()) < 1e-14
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rules_follow_the_knots(rule: str, device: torch.device) -> None:
+    box = BOXES["2d"]
+    points = draw((box.interior(),), box.names, rule, 4000, 3, like(device), [BREAKS.to(device), None])
+    assert bool(box.contains(points.at.array()).all())
+    assert float(points.weights.sum()) == pytest.approx(1, abs=1e-12)
+    inside = (points.at.x > -1 + 3 * 0.8) & (points.at.x < -1 + 3 * 0.812)
+    assert float(inside.to(torch.float64).mean()) == pytest.approx((0.012 + 2 / 7) / 2, abs=0.06)
+    mean = float((points.weights * torch.exp(points.at.x) * points.at.y).sum())
+    assert mean == pytest.approx((torch.e**2 - 1 / torch.e) / 3 * 0.25, rel=1e-2)
 
 
 def test_adaptive_points_go_where_the_residual_is_large(device: torch.device) -> None:

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 from importlib.util import find_spec
+from itertools import pairwise
 from math import isfinite, pi
 
 import pytest
@@ -107,8 +108,8 @@ def test_the_loss_falls(name: str, equation: Callable[..., Tensor], device: torc
     for state in states:
         assert state.loss == pytest.approx(system.loss(state.theta), rel=1e-9)
     if name in MONOTONE:
-        losses = [state.loss for state in states]
-        assert losses == sorted(losses, reverse=True)
+        # Up to rounding: what a trial is accepted by is computed anew with the Jacobian.
+        assert all(new.loss <= old.loss * (1 + 1e-9) for old, new in pairwise(states))
 
 
 def linear_system(device: torch.device) -> tuple[System, Tensor, Ansatz]:

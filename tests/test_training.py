@@ -8,12 +8,28 @@ from typing import Any
 import pytest
 import torch
 from examples import small_kan
+from oracles import close, points_in
 from torch import Tensor
 
 import kanpde.training
-from kanpde import KAN, LBFGS, MLP, Adam, Budget, Chain, KanpdeError, LevenbergMarquardt, Problem, Sampling
+from kanpde import (
+    KAN,
+    LBFGS,
+    MLP,
+    Adam,
+    Box,
+    Budget,
+    Chain,
+    Field,
+    KanpdeError,
+    LevenbergMarquardt,
+    Points,
+    Problem,
+    Sampling,
+)
 from kanpde.library import load_problem
 from kanpde.model import Network
+from kanpde.multiindex import IndexSet
 from kanpde.solver import Solver
 from kanpde.training import Collocation, Position, Row, Trainer
 
@@ -158,6 +174,85 @@ RESUMED: dict[str, dict[str, Any]] = {
     "chain": {"solver": Chain((Adam(stage_iterations=8), LBFGS(stage_iterations=14)))},
     "mlp": {"model": MLP(width=(4,))},
 }
+
+
+GROWING = small_kan(
+    width=(1,), products=(3,), start_products=(1,), grid=7, degree=(6, 4), start_grid=5, knots="adaptive"
+)
+
+
+def test_growing_networks_and_adaptive_knots_end_where_the_run_ended(
+    problem: Problem, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Stages end soon where they lose little, and every iteration is a checkpoint.
+    monkeypatch.setattr(kanpde.training, "COARSE", (3, 0.6))
+    monkeypatch.setattr(Trainer, "_due", lambda _: True)
+    saved: list[dict[str, Any]] = []
+    case = trainer(problem, GROWING, device=device)
+    network, theta, position = case.run(checkpoint=lambda state: saved.append(copy.deepcopy(state["position"])))
+    assert [layer.products for layer in network.layers] == [3, 0]
+    lengths = [breaks.diff() for breaks in network.grids() if breaks is not None]
+    assert sum(map(len, lengths)) == 2 * 7
+    assert {p["stage"] for p in saved} == {1, 2, 3}
+    # The last one inside each stage, and the last one between two.
+    inside = [[p for p in saved if p["stage"] == stage and p["iteration"] > 0] for stage in (1, 2, 3)]
+    assert min(len(part) for part in inside[:-1]) < SOLVER.stage_iterations
+    between = [p for p in saved if p["phase"] == "stages" and p["iteration"] == 0]
+    for middle in [*(part[-1] for part in inside), between[-1]]:
+        _, resumed, end = trainer(problem, GROWING, device=device).run(Position(**copy.deepcopy(middle)))
+        assert torch.equal(resumed, theta), (middle["phase"], middle["stage"], middle["iteration"])
+        assert [row["loss"] for row in end.history] == [row["loss"] for row in position.history]
+
+
+def test_new_nodes_and_knots_do_not_change_the_function(problem: Problem, device: torch.device) -> None:
+    case = trainer(problem, replace(GROWING, start_grid=6), iterations=11, device=device)
+    network, theta, _ = case.run()
+    case.position.theta = theta
+    case._refine(network)
+    finer = case._network(case.position.bases)
+    assert finer.parameters > network.parameters
+    assert case.position.theta is not None
+    at = Points.of(problem.geometry.names, points_in((0.0, 0.0), (1.0, 1.0), 50, theta))
+    value = IndexSet(problem.geometry.names)
+    wanted = case.ansatz.taylor(network, theta, at, value)
+    assert close(case.ansatz.taylor(finer, case.position.theta, at, value), wanted, 1e-11)
+
+
+def test_knots_go_where_the_front_is(device: torch.device) -> None:
+    """Values that jump at x = 0.35 but change slowly along y, fitted by splines that are too coarse for the jump."""
+
+    def front(u: Field, at: Points) -> Tensor:
+        return u - torch.tanh((at.x - 0.35) / 0.02) * (1 + 0.1 * at.y)
+
+    problem = Problem(Box(x=(0, 1), y=(0, 1)), {"front": front}, {})
+    model = small_kan(width=(0,), products=(3,), grid=40, degree=(3, 1), start_grid=10, knots="adaptive")
+    solver = LevenbergMarquardt(starts=1, start_iterations=0, stage_iterations=10)
+    case = trainer(problem, model, solver, iterations=5, device=device)
+    network, theta, position = case.run()
+    assert position.stage == 1
+    along_x, along_y = case._promising(network, theta, 2)
+    assert (len(along_x), len(along_y)) == (10, 10)
+    assert bool(along_x[3])  # from 0.3 to 0.4
+    assert set(along_x.nonzero()[:, 0].tolist()) < {2, 3, 4}
+    assert not along_y.any()
+    everywhere = case._promising(network, theta, 20)
+    assert all(bool(mask.all()) for mask in everywhere)
+    # In the end the shortest intervals are at the front.
+    network, _, _ = trainer(problem, model, solver, device=device).run()
+    breaks = network.grids()[0]
+    assert breaks is not None
+    shortest = breaks[:-1][breaks.diff() < 1.5 * breaks.diff().min()]
+    assert bool(((shortest > 0.25) & (shortest < 0.45)).all())
+    assert float(breaks.diff().min()) <= 0.1 / 8
+
+
+def test_deep_networks_converge() -> None:
+    model = small_kan(width=(4,) * 5, grid=8, degree=5, hidden_grid=2)
+    solver = LevenbergMarquardt(starts=1, start_iterations=0)
+    sampling = Sampling(points=700)
+    _, _, position = trainer(load_problem("poisson2d"), model, solver, sampling, iterations=8).run()
+    losses = [row["loss"] for row in position.history]
+    assert losses[-1] < 1e-2 * losses[0]
 
 
 @pytest.mark.parametrize("name", RESUMED)

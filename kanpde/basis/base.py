@@ -29,6 +29,10 @@ class Learnable(Basis):
         """Return the coefficients (I, K) of z itself, or of a sine where the inputs are periodic."""
 
     @abstractmethod
+    def one(self) -> Tensor:
+        """Return the coefficients (I, K) of the function 1."""
+
+    @abstractmethod
     def refined(self, factor: int) -> tuple[Learnable, Tensor]:
         """Return the basis with `factor` times the resolution, and the exact map (I, K', K) of coefficients."""
 

@@ -163,6 +163,9 @@ class BSpline(Learnable):
         start, end = self.breaks[:, :1], self.breaks[:, -1:]
         return torch.sin(2 * pi * (greville[:, : self.size] - start) / (end - start))
 
+    def one(self) -> Tensor:
+        return self.knots.new_ones(len(self.knots), self.size)
+
     def refined(self, factor: int) -> tuple[BSpline, Tensor]:
         parts = torch.arange(factor, dtype=self.knots.dtype, device=self.knots.device) / factor
         cut = self.breaks[:, :-1, None] + self.breaks.diff(dim=1)[..., None] * parts

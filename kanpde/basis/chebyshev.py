@@ -49,6 +49,9 @@ class Chebyshev(Learnable):
         coefficients[:, 1] = 0.5 * (self.end - self.start)
         return coefficients
 
+    def one(self) -> Tensor:
+        return torch.eye(1, self.size, dtype=self.start.dtype, device=self.start.device).expand(len(self.start), -1)
+
     def refined(self, factor: int) -> tuple[Chebyshev, Tensor]:
         finer = Chebyshev(self.degree * factor, self.start, self.end)
         change = torch.eye(finer.size, self.size, dtype=self.start.dtype, device=self.start.device)

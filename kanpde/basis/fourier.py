@@ -49,6 +49,12 @@ class Fourier(Learnable):
         """Return the coefficients of the first sine."""
         return torch.eye(1, self.size, dtype=self.start.dtype, device=self.start.device).expand(len(self.start), -1)
 
+    def one(self) -> Tensor:
+        """Return the coefficients of the function 1, which is the last one."""
+        assert self.constant
+        first = torch.eye(1, self.size, dtype=self.start.dtype, device=self.start.device)
+        return first.flip(1).expand(len(self.start), -1)
+
     def refined(self, factor: int) -> tuple[Fourier, Tensor]:
         finer = Fourier(self.harmonics * factor, self.start, self.end, self.constant)
         change = torch.zeros(finer.size, self.size, dtype=self.start.dtype, device=self.start.device)

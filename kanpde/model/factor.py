@@ -205,8 +205,8 @@ def runs(there: Tensor, start: int) -> Iterator[slice]:
 def neighbours(grids: Sequence[Tensor | None], points: Tensor) -> tuple[Tensor, list[slice]]:
     """Return an order (N,) of points in [0, 1]^d (N, d), and the parts of it whose points lie together.
 
-    The box is cut along breaks (G + 1,) of the splines, into about N / 48 cells with as many cuts for every coordinate
-    that has splines as for the others.
+    The box is cut along breaks (G + 1,) of the splines, into about N / BLOCK_POINTS cells with as many cuts for every
+    coordinate that has splines as for the others.
     """
     axes = [axis for axis, breaks in enumerate(grids) if breaks is not None and len(breaks) > 2]
     cells = torch.zeros(len(points), dtype=torch.long, device=points.device)

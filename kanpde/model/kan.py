@@ -14,20 +14,21 @@ from kanpde.basis import Activation, BSpline, Chebyshev, Fourier, Learnable
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.model.layer import Edges, Layer
 from kanpde.model.network import Network, Stage
+from kanpde.multiindex import IndexSet
 from kanpde.problem import Problem
 
 BASES = ("bspline", "chebyshev", "fourier")
 INITIALISATIONS = ("linear", "power")
 KNOTS = ("adaptive", "uniform")
 AFFINE: dict[str, Any] = {
-    "width": (5,),
-    "products": 0,
-    "grid": 20,
-    "degree": (11, 3),
+    "width": (0,),
+    "products": 4,
+    "grid": 48,
+    "degree": (11, 1),
     "hidden_grid": 1,
-    "start_grid": 10,
+    "start_grid": 12,
     "knots": "uniform",
-    "noise": 0.1,
+    "noise": 0.3,
 }
 NONLINEAR: dict[str, Any] = {
     "width": (0,),
@@ -40,9 +41,22 @@ NONLINEAR: dict[str, Any] = {
     "knots": "adaptive",
     "noise": 0.3,
 }
+SUMS: dict[str, Any] = {
+    "products": 0,
+    "grid": 20,
+    "degree": (11, 3),
+    "hidden_grid": 1,
+    "start_grid": 10,
+    "knots": "uniform",
+    "noise": 0.1,
+}
 UNSUITED = "settings with None: call suited(problem) first"
 GROWTH = 1.3
 """Factor by which a stage of adaptive knots adds intervals, at most."""
+REACH = 0.9
+"""The largest activation at the start: within the next grid, [-1, 1]."""
+LEVEL_POINTS = 256
+TINY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -66,7 +80,8 @@ class KAN:
         `grid` for the number of harmonics, where an input is periodic).
     base: add a smooth silu branch to every edge.
     initial: "linear" starts hidden units as linear functions in spread directions and the output at zero; "power"
-        draws all coefficients with the power law of Rigas et al. 2025 (exponents 0.25 and 0.75).
+        draws all coefficients with the power law of Rigas et al. 2025 (exponents 0.25 and 0.75). Either way activations
+        of deeper layers start as large as the grids.
     noise: standard deviation of white noise on the coefficients of the hidden layers ("linear").
     """
 
@@ -113,27 +128,31 @@ class KAN:
     def suited(self, problem: Problem) -> KAN:
         """Return these settings with every None chosen for a problem, by the kind of its equations.
 
-        Affine equations: one hidden layer, inputs of high degree and outer functions that are one cubic each, which
-        can multiply functions of one variable. Nonlinear ones form fronts: three hidden layers of moderate splines,
-        from the final grid on. `docs/solvers.md` has the measurements.
+        Product nodes, whose sum is the solution. Affine equations: a few on splines of high degree, refined evenly.
+        Nonlinear ones may form fronts: many, on knots that a few of them have found. Sums, if `width` asks for them:
+        inputs of high degree and outer functions that are one cubic each, which can multiply functions of one variable.
+        `docs/solvers.md` has the measurements.
         """
-        choice = dict(AFFINE if problem.affine else NONLINEAR)
         if self.width is not None:
-            choice |= {"products": 0, "start_products": None}
-        elif self.products:
-            choice["width"] = (0,)
+            choice = SUMS
+        else:
+            choice = AFFINE if problem.affine else NONLINEAR
+        if self.products is not None:
+            choice = {**choice, "start_products": None}
         missing = {name: value for name, value in choice.items() if getattr(self, name) is None}
         return replace(self, **missing)
 
     @property
     def grids(self) -> tuple[int, ...]:
-        """The numbers of intervals of the last stage, per layer."""
+        """The numbers of intervals of the last stage, per layer; of polynomials the degrees, at least `degree`."""
         assert self.width is not None, UNSUITED
         assert self.grid is not None, UNSUITED
         if isinstance(self.grid, int):
             assert self.hidden_grid is not None, UNSUITED
-            return (self.grid, *[self.hidden_grid] * len(self.width))
-        return per_layer(self.grid, len(self.width) + 1)
+            grids: tuple[int, ...] = (self.grid, *[self.hidden_grid] * len(self.width))
+        else:
+            grids = per_layer(self.grid, len(self.width) + 1)
+        return tuple(map(max, grids, self.degrees)) if self.basis == "chebyshev" else grids
 
     @property
     def degrees(self) -> tuple[int, ...]:
@@ -145,7 +164,7 @@ class KAN:
     @property
     def adaptive(self) -> bool:
         """Whether stages choose the intervals that they cut."""
-        return self.knots == "adaptive" and self.basis != "chebyshev"
+        return self.knots == "adaptive" and self.basis == "bspline"
 
     def check(self, order: int) -> None:
         """Raise KanpdeError unless the splines are smooth enough for residuals of a PDE of this order."""
@@ -212,7 +231,7 @@ class KAN:
         if periodic and self.basis != "bspline":
             return Fourier(intervals, -one, one)
         if self.basis == "chebyshev":
-            return Chebyshev(max(intervals, degree), -one, one)
+            return Chebyshev(intervals, -one, one)
         return BSpline.uniform(degree, intervals, -one, one, periodic)
 
     def initial_parameters(self, network: Network, generator: torch.Generator) -> Tensor:
@@ -220,17 +239,17 @@ class KAN:
         assert self.noise is not None, UNSUITED
         draw = linear_weights if self.initial == "linear" else power_law_weights
         weights = [draw(layer, self.noise, generator) for layer in network.layers[:-1]]
-        weights.append(last_weights(network) if len(weights) else draw(network.layers[-1], self.noise, generator))
-        return torch.cat([w.reshape(-1) for w in weights]).to(network.lower)
+        weights.append(last_weights(network.layers[-1], network.layers[-2].sums if weights else len(network.lower)))
+        theta = torch.cat([w.reshape(-1) for w in weights]).to(network.lower)
+        return levelled(network, theta, 1 if self.initial == "linear" else 0)
 
 
-def last_weights(network: Network) -> Tensor:
-    """Return weights (f, O) of the last layer for which the outputs are the sum of the product nodes."""
-    layer, nodes = network.layers[-1], network.layers[-2]
+def last_weights(layer: Layer, sums: int) -> Tensor:
+    """Return weights (f, O) of the last layer for which outputs are the sum of all inputs after the first `sums`."""
     w = torch.zeros(layer.features, layer.outputs, dtype=torch.float64)
     for e, part in zip(layer.edges, layer.parts(w.T), strict=True):
         if isinstance(e.basis, Learnable):
-            part[:, nodes.sums :] += e.basis.ramp()[nodes.sums :].cpu()
+            part[:, sums:] += e.basis.ramp()[sums:].cpu()
     return w
 
 
@@ -238,7 +257,7 @@ def linear_weights(layer: Layer, noise: float, generator: torch.Generator) -> Te
     """Return weights (f, S + M): sums are linear functions in spread directions plus noise, factors are noise.
 
     The directions of two inputs are equally spread over the half circle with a random shift; each is scaled to
-    |z| <= 0.9, so that the next grid [-1, 1] is reached. The Greville abscissae make splines exactly linear.
+    |z| <= REACH, so that the next grid [-1, 1] is reached. The Greville abscissae make splines exactly linear.
     """
     w = torch.zeros(layer.features, layer.outputs, dtype=torch.float64)
     if layer.inputs == 2:
@@ -247,7 +266,7 @@ def linear_weights(layer: Layer, noise: float, generator: torch.Generator) -> Te
         directions = torch.stack([torch.cos(angles), torch.sin(angles)])
     else:
         directions = torch.randn(layer.inputs, layer.sums, generator=generator, dtype=torch.float64)
-    directions *= 0.9 / directions.abs().sum(dim=0)
+    directions *= REACH / directions.abs().sum(dim=0)
     for e, part in zip(layer.edges, layer.parts(w.T), strict=True):
         if isinstance(e.basis, Learnable):
             part[: layer.sums] += directions.T[:, e.first : e.last, None] * e.basis.ramp().cpu()
@@ -256,13 +275,37 @@ def linear_weights(layer: Layer, noise: float, generator: torch.Generator) -> Te
 
 
 def power_law_weights(layer: Layer, noise: float, generator: torch.Generator) -> Tensor:
-    """Return normal weights (f, S + M) with standard deviation (K + 1)^-q I^-q / sqrt 3, q = 0.75 (base: 0.25)."""
+    """Return normal weights (f, S + M) with standard deviation (K + 1)^-q I^-q, q = 0.75 (base: 0.25)."""
     w = torch.zeros(layer.features, layer.outputs, dtype=torch.float64)
     size = 1 + max(e.basis.size for e in layer.edges)
     for e, part in zip(layer.edges, layer.parts(w.T), strict=True):
         q = 0.75 if isinstance(e.basis, Learnable) else 0.25
         part += torch.randn(part.shape, generator=generator, dtype=torch.float64) / (size * layer.inputs) ** q
     return w
+
+
+def levelled(network: Network, theta: Tensor, first: int) -> Tensor:
+    """Return the parameters with every sum of the hidden layers from `first` on stretched to [-REACH, REACH].
+
+    Without it the variance shrinks from layer to layer. One layer after the other, by what it is at fixed points
+    (Mishkin & Matas 2016, but with the range for the variance, since splines beyond their grids are polynomials).
+    """
+    theta, dimension = theta.clone(), len(network.lower)
+    unit = torch.quasirandom.SobolEngine(dimension).draw(LEVEL_POINTS, dtype=torch.float64).to(theta)
+    value = IndexSet(tuple(str(axis) for axis in range(dimension)))
+    features = network.first(value, network.lower + (network.upper - network.lower) * unit)
+    for number, (layer, w) in enumerate(zip(network.layers[:-1], network.weights(theta), strict=False)):
+        if number < first:
+            continue
+        _, passed = network.forward(theta, value, features, reverse=False)
+        plain = w[:, : layer.sums]
+        low, high = passed[number].sums[0, :, : layer.sums].aminmax(dim=0)
+        slope = 2 * REACH / (high - low).clamp_min(TINY)
+        plain *= slope
+        basis, part = layer.edges[0].basis, next(layer.parts(plain.T))
+        assert isinstance(basis, Learnable)
+        part[:, 0] -= (0.5 * slope * (high + low))[:, None] * basis.one()[0]
+    return theta
 
 
 def per_layer(values: Sequence[int], layers: int) -> tuple[int, ...]:
