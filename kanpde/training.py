@@ -6,7 +6,7 @@ was never interrupted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from math import inf, isfinite, nan
 from time import perf_counter
@@ -51,10 +51,18 @@ class Budget:
             if not getattr(self, name) > 0:
                 raise KanpdeError(f"budget.{name}={getattr(self, name)}: give a positive number.")
 
+    def share(self, iterations: int, seconds: float, trainings: int) -> Budget:
+        """Return an equal share of what is left, for the next of so many trainings; at least one iteration."""
+        left = self.seconds - seconds
+        return Budget(max(1, (self.iterations - iterations) // trainings), max(TINY, left / trainings))
+
 
 @dataclass(frozen=True)
 class Row:
-    """One iteration in the history; stage 0 holds the random starts."""
+    """One iteration in the history; stage 0 holds the random starts.
+
+    Slabs are counted from 1. `correction` is 0 for the first network of a slab.
+    """
 
     stage: int
     iteration: int
@@ -62,6 +70,8 @@ class Row:
     loss: float
     held_out: float
     parameters: int
+    slab: int = 1
+    correction: int = 0
 
 
 Progress = Callable[[Row], None]
@@ -71,12 +81,19 @@ Checkpoint = Callable[[dict[str, Any]], None]
 class Collocation:
     """Point sets for every stage, and the fixed held-out set, which is never trained on."""
 
-    def __init__(self, ansatz: Ansatz, sampling: Sampling, seed: int, like: Tensor) -> None:
+    def __init__(
+        self,
+        ansatz: Ansatz,
+        sampling: Sampling,
+        seed: int,
+        like: Tensor,
+        scales: Mapping[str, float] | None = None,
+    ) -> None:
         self.ansatz = ansatz
         self.sampling = sampling
         self.seed = seed
         self.like = like
-        self.scales = residual_scales(ansatz, self._sets("sobol", HELD_OUT_LEAST, HELD_OUT_SEED, None))
+        self.scales = scales or residual_scales(ansatz, self._sets("sobol", HELD_OUT_LEAST, HELD_OUT_SEED, None))
 
     def count(self, network: Network, draws: int) -> int:
         """Return the number of interior points of the `draws`-th draw of a stage; each has twice as many."""
@@ -153,6 +170,8 @@ class Position:
 class Trainer:
     """Trains a model on a problem; `run` does it all, from a checkpoint's position if one is given.
 
+    ansatz: by default that of the problem's own conditions. scales: the sizes of the residuals, by default where the
+    network is zero.
     Raises KanpdeError if the model's splines are too rough for the equations, or a residual is not finite at the start.
     """
 
@@ -166,6 +185,8 @@ class Trainer:
         budget: Budget,
         seed: int,
         device: torch.device,
+        ansatz: Ansatz | None = None,
+        scales: Mapping[str, float] | None = None,
     ) -> None:
         model = model.suited(problem)
         model.check(problem.order)
@@ -175,8 +196,8 @@ class Trainer:
             self.like.new_tensor(problem.geometry.lower),
             self.like.new_tensor(problem.geometry.upper),
         )
-        self.ansatz = Ansatz(problem, conditions)
-        self.collocation = Collocation(self.ansatz, sampling, seed, self.like)
+        self.ansatz = ansatz or Ansatz(problem, conditions)
+        self.collocation = Collocation(self.ansatz, sampling, seed, self.like, scales)
         self.stages = model.stages()
         self._adaptive = isinstance(model, KAN) and model.adaptive
 
@@ -191,9 +212,13 @@ class Trainer:
             self._starts()
         if self.position.phase == "stages":
             self._stages()
-        best = self.position.best
+        return *self.found(self.position), self.position
+
+    def found(self, position: Position) -> tuple[Network, Tensor]:
+        """Return the best network of a position and its parameters (P,)."""
+        best = position.best
         assert best is not None
-        return self._network(best["bases"]), best["theta"].to(self.like), self.position
+        return self._network(best["bases"]), best["theta"].to(self.like)
 
     def _starts(self) -> None:
         """Run every random start a few iterations and keep the one with the lowest held-out loss."""
