@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from math import inf, isfinite, nan
+from math import inf, isfinite, log2, nan
 from time import perf_counter
 from typing import Any
 
@@ -22,7 +22,7 @@ from kanpde.geometry import Box
 from kanpde.model import KAN, MLP, Ansatz, Network
 from kanpde.problem import Problem
 from kanpde.residual import System, residual_scales
-from kanpde.sampling import PointSet, Sampling, draw, draw_where_large
+from kanpde.sampling import PointSet, Sampling, draw, draw_where_large, earlier
 from kanpde.solver import Solver, State
 
 HELD_OUT_SEED = 1_000_003
@@ -37,6 +37,8 @@ COARSE = (5, 0.5)
 OVERFIT = 4.0
 """Ratio of held-out to training loss at which a stage is repeated on twice as many points."""
 MAX_DRAWS = 3
+CAUSAL_SHARE = 0.25
+"""Part of the iterations of the first stage in which causal weights become equal ones, at the latest."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +101,18 @@ class Collocation:
         """Return the number of interior points of the `draws`-th draw of a stage; each has twice as many."""
         return self.sampling.interior_count(network.parameters) * 2**draws
 
-    def system(self, network: Network, theta: Tensor, stage: int, draws: int, redraws: int = 0) -> System:
-        """Return the residuals on a stage's own points."""
+    def system(
+        self, network: Network, theta: Tensor, stage: int, draws: int, redraws: int = 0, gamma: float = 0.0
+    ) -> System:
+        """Return the residuals on a stage's own points, with causal weights if gamma is not 0."""
         seed = self.seed * 7_368_787 + stage * 10_007 + draws * 1_009 + redraws * 101
         count = self.count(network, draws)
         sets = self._sets(self.sampling.rule, count, seed, network)
         if self.sampling.adaptive > 0 and stage > 0:
             sets = self._adapted(sets, network, theta, count, seed)
+        if gamma:
+            labels = tuple(self.ansatz.problem.equations)
+            sets[labels] = earlier(sets[labels], self.ansatz.problem.geometry, gamma)
         return System(self.ansatz, network, sets, self.scales)
 
     def held_out(self, network: Network, draws: int) -> System:
@@ -156,6 +163,8 @@ class Position:
     draws: int = 0
     redraws: int = 0
     drawn: Tensor | None = None
+    eased: int = 0
+    since: int = 0
     iteration: int = 0
     total: int = 0
     elapsed: float = 0.0
@@ -190,6 +199,7 @@ class Trainer:
     ) -> None:
         model = model.suited(problem)
         model.check(problem.order)
+        sampling.check(problem.geometry)
         self.problem, self.model, self.solver, self.budget, self.seed = problem, model, solver, budget, seed
         self.like = torch.zeros((), dtype=torch.float64, device=device)
         self.lower, self.upper = (
@@ -227,7 +237,7 @@ class Trainer:
         while p.start < self.solver.starts:
             generator = torch.Generator().manual_seed(self.seed * 6_700_417 + p.start)
             theta = self.model.initial_parameters(network, generator)
-            system = self.collocation.system(network, theta, 0, 0)
+            system = self.collocation.system(network, theta, 0, 0, gamma=self._gamma())
             state = self.solver.init(system, theta)
             for _ in range(self.solver.start_iterations):
                 if state.stopped or self._spent():
@@ -252,8 +262,7 @@ class Trainer:
             theta = p.theta.to(self.like)
             if p.iteration == 0:
                 p.redraws, p.drawn = 0, theta
-            assert p.drawn is not None
-            system = self.collocation.system(network, p.drawn.to(self.like), p.stage, p.draws, p.redraws)
+            system = self._system(network)
             held_out = self.collocation.held_out(network, p.draws)
             if p.iteration and p.memory is not None:
                 state = self.solver.restored(system, theta, p.memory)
@@ -269,12 +278,36 @@ class Trainer:
                 return
             p.memory, p.iteration = self.solver.kept(state), 0
             if loss > OVERFIT * state.loss and p.draws < MAX_DRAWS and self.collocation.sampling.points is None:
-                p.draws += 1
+                p.draws, p.since = p.draws + 1, 0
             elif p.stage < len(self.stages) and 2 * loss > RESOLVED**2:
                 self._refine(network)
             else:
                 p.phase, p.stopped = "done", stopped
             self._save()
+
+    def _system(self, network: Network) -> System:
+        """Return the residuals on the points of the position."""
+        p = self.position
+        assert p.drawn is not None
+        return self.collocation.system(network, p.drawn.to(self.like), p.stage, p.draws, p.redraws, self._gamma())
+
+    def _gamma(self) -> float:
+        """Return gamma of the causal weights: it halves down to 1 and is then 0, as it is behind the first stage."""
+        p, gamma = self.position, self.collocation.sampling.causal
+        first = p.stage == 1 and p.draws == 0 and (p.eased == 0 or gamma >= 2**p.eased)
+        return gamma / 2**p.eased if first else 0.0
+
+    def _ease(self, network: Network, system: System, state: State) -> tuple[System, State]:
+        """Halve gamma when the solver stops or a share of the stage's iterations has passed."""
+        p, gamma = self.position, self.collocation.sampling.causal
+        halvings = 1 + max(0, int(log2(gamma)))
+        while self._gamma() and (
+            state.stopped or p.iteration - p.since >= CAUSAL_SHARE * self.solver.stage_iterations / halvings
+        ):
+            p.eased, p.since = p.eased + 1, p.iteration
+            system = self._system(network)
+            state = self.solver.init(system, state.theta, self.solver.kept(state))
+        return system, state
 
     def _iterate(self, network: Network, system: System, held_out: System, state: State) -> tuple[State, str]:
         """Iterate one stage on; points move only if they are adaptive, and never to where the loss is not finite."""
@@ -286,12 +319,14 @@ class Trainer:
                 return state, f"iteration limit of the stage ({self.solver.stage_iterations})"
             if sampling.adaptive and p.iteration // sampling.redraw > p.redraws:
                 number = p.iteration // sampling.redraw
-                moved = self.collocation.system(network, state.theta, p.stage, p.draws, number)
+                moved = self.collocation.system(network, state.theta, p.stage, p.draws, number, self._gamma())
                 begun = self.solver.init(moved, state.theta, self.solver.kept(state))
                 if isfinite(begun.loss):
                     system, state, p.redraws, p.drawn = moved, begun, number, state.theta
             state = self._step(system, state)
             p.iteration += 1
+            if self._gamma():
+                system, state = self._ease(network, system, state)
             if self._coarse(state):
                 state.stopped = "the knots are too coarse for more"
             due = self._due() or bool(state.stopped)
@@ -306,7 +341,7 @@ class Trainer:
     def _coarse(self, state: State) -> bool:
         """Whether finer knots promise more than further iterations."""
         p, (iterations, factor) = self.position, COARSE
-        if not self._adaptive or p.stage == len(self.stages) or p.iteration <= iterations:
+        if not self._adaptive or p.stage == len(self.stages) or p.iteration - p.since <= iterations or self._gamma():
             return False
         return state.loss > factor * float(p.history[-iterations]["loss"])
 
@@ -332,7 +367,7 @@ class Trainer:
             noise = torch.randn(len(theta), generator=generator, dtype=torch.float64).to(theta)
             theta[widen.fresh()] = NEW_NODE * noise[widen.fresh()]
         p.theta, p.memory, p.bases = theta, memory, finer.saved()
-        p.stage, p.draws, p.iteration = p.stage + 1, 0, 0
+        p.stage, p.draws, p.iteration, p.since = p.stage + 1, 0, 0, 0
 
     def _promising(self, network: Network, theta: Tensor, count: int) -> list[Tensor]:
         """Return masks (G,) of the `count` intervals of the first layer whose halving promises most.
