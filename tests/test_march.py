@@ -105,7 +105,7 @@ def jumps(solution: Solution, order: int) -> list[float]:
     indices = IndexSet(names, [tuple(order * (i == axis) for i in range(len(names)))])
     found = []
     for before, after, time in zip(solution.slabs[:-1], solution.slabs[1:], solution.breaks, strict=True):
-        unit = torch.linspace(0, 1, 41, dtype=torch.float64)
+        unit = torch.linspace(0, 1, 41, dtype=torch.float64, device=solution.theta.device)
         columns = [
             torch.full_like(unit, time) if name == "t" else a + (b - a) * unit
             for name, a, b in zip(names, box.lower, box.upper, strict=True)
@@ -119,10 +119,10 @@ def jumps(solution: Solution, order: int) -> list[float]:
 @pytest.mark.parametrize(
     ("name", "mode"), [*((name, "hard") for name in CASES), ("walls that change, velocity", "soft")]
 )
-def test_slabs_hand_over_exactly(name: str, mode: str) -> None:
+def test_slabs_hand_over_exactly(name: str, mode: str, device: torch.device) -> None:
     problem = CASES[name]()
     velocity = any(condition.kind == "initial velocity" for condition in problem.conditions.values())
-    solution = march(problem, slabs=3, conditions=mode, budget=Budget(30, 100.0)).run()
+    solution = march(problem, slabs=3, conditions=mode, budget=Budget(30, 100.0), device=device).run()
     assert len(solution.slabs) == 3
     assert max(jumps(solution, order=int(velocity))) <= 1e-13
     piece = solution.slabs[1][0]
