@@ -197,7 +197,10 @@ class March:
             position = self._given[len(done)] if len(done) < len(self._given) else Position()
             network, theta, position = trainer.run(position, progress, checkpoint)
         self.history += map(placed, position.history)
-        self._reasons.append(position.stopped)
+        shared = len(self.problems) * (self.corrections + 1) > 1
+        self._reasons.append(
+            position.stopped.replace("budget of", "its share of the budget,") if shared else position.stopped
+        )
         self.positions.append(position)
         return Piece(trainer.ansatz, network, theta), position
 

@@ -201,7 +201,7 @@ def test_a_budget_is_shared() -> None:
     case = march(load_problem("heat1d"), slabs=3, budget=Budget(31, 100.0))
     case.run()
     assert [position.total for position in case.positions] == [10, 10, 11]
-    assert case.stopped == "budget of 10 iterations; budget of 11 iterations"
+    assert case.stopped == "its share of the budget, 10 iterations; its share of the budget, 11 iterations"
 
 
 @pytest.mark.parametrize(
