@@ -58,6 +58,7 @@ def check(
     model, sampling = (model or KAN()).suited(problem), sampling or Sampling()
     ansatz = Ansatz(problem, conditions)
     geometry = problem.geometry
+    sampling.check(geometry)
     model.check(problem.order)
     like = torch.zeros(0, dtype=torch.float64)
     interior = sampling.interior_count(final_network(problem, model).parameters)

@@ -27,6 +27,7 @@ from kanpde.check import Row, check
 from kanpde.compare import Interrupted, Job, compare
 from kanpde.display import wide_console
 from kanpde.errors import KanpdeError, unknown_name
+from kanpde.march import slab_problems
 from kanpde.record import RunDirectory
 
 Task = Callable[[dict[str, Any]], None]
@@ -95,7 +96,11 @@ def run(config: dict[str, Any], directory: Path | None = None) -> None:
 def run_check(config: dict[str, Any]) -> None:
     """Check a problem and print what was found; raise KanpdeError if the reference does not satisfy it."""
     parts = {group: build(group, config[group]) for group in ("problem", "model", "sampling")}
-    rows = check(**parts, conditions=config["conditions"], seed=config["seed"])
+    job = settings.call(
+        Job, "the run", {key: value for key, value in config.items() if key not in ("problem", *GROUPS)}
+    )
+    slab_problems(parts["problem"], job.slabs)
+    rows = check(**parts, conditions=job.conditions, seed=job.seed)
     print_check(parts["problem"], rows)
     for row in rows:
         if not row.vanishes:

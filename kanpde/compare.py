@@ -16,6 +16,7 @@ import torch
 from kanpde.check import Row, check, final_network
 from kanpde.display import Display
 from kanpde.errors import KanpdeError, unknown_name
+from kanpde.march import check_corrections, shown, slab_problems
 from kanpde.metrics import ErrorMeasure, Errors, Method, evaluation_seconds
 from kanpde.model import KAN, MLP
 from kanpde.plot import plot_convergence, plot_solution
@@ -36,11 +37,13 @@ BASELINES = ("all", "fem", "mlp", "none")
 class Job:
     """Settings of a comparison besides the problem, the model, the solver and theirs.
 
-    conditions: "hard" or "soft". baseline: "all", "mlp", "fem" or "none". out: the run directory, by default
-    runs/PROBLEM/DATE-TIME. threads: None takes every core.
+    conditions: "hard" or "soft". slabs, corrections: see `March`; the baseline networks have them too. baseline: "all",
+    "mlp", "fem" or "none". out: the run directory, by default runs/PROBLEM/DATE-TIME. threads: None takes every core.
     """
 
     conditions: str = "hard"
+    slabs: int | Sequence[float] = 1
+    corrections: int = 0
     baseline: str = "all"
     seed: int = 0
     device: str = "auto"
@@ -50,6 +53,7 @@ class Job:
     def __post_init__(self) -> None:
         if self.baseline not in BASELINES:
             raise unknown_name("baseline", self.baseline, BASELINES)
+        check_corrections(self.corrections)
         if self.threads is not None and self.threads < 1:
             raise KanpdeError(f"threads={self.threads}: give at least 1, or null for every core.")
         if not 0 <= self.seed < 2**31:
@@ -91,6 +95,7 @@ def compare(
     """
     rows = check(problem, model, sampling=sampling, conditions=job.conditions, seed=job.seed)
     device = choose_device(job.device)
+    slab_problems(problem, job.slabs)  # refuses what does not fit before there is a directory
     if directory is None:
         folder = RunDirectory.create(problem.name, job.out)
         folder.write_config(config)
@@ -134,7 +139,8 @@ class _Comparison:
         run = self._train(model.name, model, solver, self.folder.checkpoint)
         if self.job.baseline in ("mlp", "all"):
             geometry, unknowns = self.problem.geometry, self.problem.unknowns
-            mlp = mlp_of_size(self.methods[model.name].parameters, geometry.dimension, len(unknowns))
+            networks = sum(map(len, run.solution.slabs))
+            mlp = mlp_of_size(len(run.theta) // networks, geometry.dimension, len(unknowns))
             if model.name != mlp.name:
                 self._train(mlp.name, mlp, solver)
             self._train(f"{mlp.name}-adam-lbfgs", mlp, Chain((Adam(), LBFGS())))
@@ -155,6 +161,8 @@ class _Comparison:
                 solver,
                 sampling=self.sampling,
                 conditions=self.job.conditions,
+                slabs=self.job.slabs,
+                corrections=self.job.corrections,
                 budget=self.budget,
                 seed=self.job.seed,
                 device=self.job.device,
@@ -207,6 +215,8 @@ def introduction(
         yield f"  {row.label}: {row.kind}, " + ("imposed exactly" if row.hard else f"{row.points} points")
     yield f"{model.suited(problem)}, {final_network(problem, model).parameters} parameters"
     yield f"{solver}"
+    if job.slabs != 1 or job.corrections:
+        yield f"slabs {shown(job.slabs)}, corrections {job.corrections}: as many networks, one after the other"
     threads = job.threads or default_threads(final_network(problem, model).parameters)
     yield f"device {device}, float64, {threads} thread{'s' if threads > 1 else ''}, seed {job.seed}"
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "scipy", "scikit-fem"))

@@ -49,12 +49,13 @@ class Display:
             with self.console.status(method) as status:
                 yield lambda row: status.update(describe(method, row))
             return
-        shown, stage = monotonic(), -1
+        shown, place = monotonic(), (0, 0, 0)
 
         def plain(row: Row) -> None:
-            nonlocal shown, stage
-            if row.stage != stage or monotonic() - shown >= PLAIN_SECONDS:
-                shown, stage = monotonic(), row.stage
+            nonlocal shown, place
+            now = (row.slab, row.correction, row.stage)
+            if now != place or monotonic() - shown >= PLAIN_SECONDS:
+                shown, place = monotonic(), now
                 self.say(describe(method, row))
 
         yield plain
@@ -78,6 +79,10 @@ class Display:
 def describe(method: str, row: Row) -> str:
     """Return a line about one iteration."""
     stage = f"stage {row.stage}" if row.stage else "random starts"
+    if row.correction:
+        stage = f"correction {row.correction}, {stage}"
+    if row.slab > 1:
+        stage = f"slab {row.slab}, {stage}"
     held_out = "" if math.isnan(row.held_out) else f", held-out {row.held_out:.2e}"
     return (
         f"{method}: {stage}, iteration {row.iteration}, {row.parameters} parameters, loss {row.loss:.2e}{held_out},"

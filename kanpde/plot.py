@@ -189,7 +189,8 @@ def _draw_history(axes: Axes, column: str, rows: Sequence[Any], colour: str) -> 
     loss = [float(row["loss"]) for row in rows]
     axes.plot(x, loss, color=colour)
     axes.plot(x, [float(row["held_out"]) for row in rows], "--", color=colour, linewidth=1)
-    starts = [n for n in range(len(rows)) if n == 0 or rows[n]["stage"] != rows[n - 1]["stage"]]
+    places = [[row.get(key) for key in ("slab", "correction", "stage")] for row in rows]
+    starts = [n for n in range(len(rows)) if n == 0 or places[n] != places[n - 1]]
     axes.add_line(_stage_marker([x[n] for n in starts], [loss[n] for n in starts], colour))
 
 

@@ -30,7 +30,7 @@ from kanpde.problem import Problem, Reference
 
 Histories = Mapping[str, Sequence[Mapping[str, Any]]]
 """The rows of a history by method; a row has the columns of `HISTORY` but the first."""
-HISTORY = ("method", "stage", "iteration", "seconds", "loss", "held_out", "parameters")
+HISTORY = ("method", "slab", "correction", "stage", "iteration", "seconds", "loss", "held_out", "parameters")
 GRID = {1: 1001, 2: 201, 3: 51}
 """Points per axis of a sampled solution; odd, so that the middle of the box is among them."""
 CELLS: dict[int, tuple[str, tuple[tuple[int, ...], ...]]] = {

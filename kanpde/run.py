@@ -1,4 +1,4 @@
-"""`solve`: train a network on a problem and return what was found, with its errors."""
+"""`solve`: train networks on a problem and return what was found, with its errors."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from kanpde.check import final_network
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.field import Points
 from kanpde.library import load_problem
+from kanpde.march import March, Slabs, Solution, shown
 from kanpde.metrics import Errors, Method, errors, evaluation_seconds
-from kanpde.model import KAN, MLP, Ansatz, Network
+from kanpde.model import KAN, MLP
 from kanpde.multiindex import IndexSet
 from kanpde.plot import plot_solution
 from kanpde.problem import Problem
@@ -25,7 +26,7 @@ from kanpde.record import load_checkpoint, sample_solution, save_checkpoint
 from kanpde.sampling import Sampling
 from kanpde.solver import Auto, Solver
 from kanpde.threads import default_threads
-from kanpde.training import Budget, Position, Progress, Trainer
+from kanpde.training import Budget, Position, Progress
 
 DEVICES = ("auto", "cpu", "cuda")
 CHECKPOINT_SECONDS = 2.0
@@ -33,19 +34,22 @@ CHECKPOINT_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Run:
-    """A trained network as the solution of a problem.
+    """Trained networks as the solution of a problem.
 
     Each unknown is a function of the coordinates, in the problem's order: `run.u(0.5, 0.2)`; floats, arrays and
-    tensors of one shape (or that broadcast) give the same kind back. `method` is the row of the table, `history` holds
-    a dict per iteration.
+    tensors of one shape (or that broadcast) give the same kind back. `solution` holds the networks of all slabs and
+    corrections, `theta` their parameters. `method` is the row of the table, `history` holds a dict per iteration.
     """
 
     problem: Problem
-    ansatz: Ansatz
-    network: Network
-    theta: Tensor
+    solution: Solution
     method: Method
     history: tuple[dict[str, Any], ...]
+
+    @property
+    def theta(self) -> Tensor:
+        """The parameters of all networks (P,)."""
+        return self.solution.theta
 
     @property
     def errors(self) -> Errors | None:
@@ -56,7 +60,7 @@ class Run:
         """Return Taylor coefficients (channel, point, unknown), on the device of the points."""
         points = at.array()
         here = Points.of(at.names, points.to(self.theta))
-        return self.ansatz.taylor(self.network, self.theta, here, indices).to(points)
+        return self.solution.taylor(here, indices).to(points)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         unknowns = self.__dict__["problem"].unknowns if "problem" in self.__dict__ else ()
@@ -104,6 +108,8 @@ def solve(
     *,
     sampling: Sampling | None = None,
     conditions: str = "hard",
+    slabs: Slabs = 1,
+    corrections: int = 0,
     budget: Budget | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -114,6 +120,8 @@ def solve(
     """Train `model` on `problem` (or the name or path of one) and return the run with its errors.
 
     solver: None chooses one by the numbers of parameters and points, see `Auto`.
+    slabs: number of equal slabs of time that are solved one after the other, or the times between them. corrections:
+    networks that are trained one after the other on what the first one leaves, see `March`.
     threads: of PyTorch on the CPU; None takes one for small networks and every core for large ones. checkpoint: a file
     that is written while training goes on; if it is there already, training goes on from it and ends as if never
     interrupted.
@@ -126,17 +134,17 @@ def solve(
     if threads is not None and threads < 1:
         raise KanpdeError(f"threads={threads}: give at least 1, or None to let the size of the network decide.")
     torch.set_num_threads(threads or default_threads(final_network(problem, model).parameters))
-    trainer = Trainer(problem, model, solver, sampling, conditions, budget, seed, choose_device(device))
+    march = March(problem, model, solver, sampling, conditions, budget, seed, choose_device(device), slabs, corrections)
     setup = perf_counter() - begin
-    identity = fingerprint(problem, model, solver, sampling, conditions, seed)
-    network, theta, position = trainer.run(
-        read_position(checkpoint, identity),
+    identity = fingerprint(problem, model, solver, sampling, conditions, seed, slabs, corrections)
+    solution = march.run(
+        read_positions(checkpoint, identity),
         progress,
         None if checkpoint is None else Saver(checkpoint, identity),
     )
-    untold = Method(model.name, network.parameters, None, {}, position.total, position.stopped)
-    run = Run(problem, trainer.ansatz, network, theta, untold, tuple(position.history))
-    seconds = {"setup": setup, "train": position.elapsed, "evaluate_1e5": evaluation_seconds(run.taylor, problem)}
+    untold = Method(model.name, len(solution.theta), None, {}, march.iterations, march.stopped)
+    run = Run(problem, solution, untold, tuple(march.history))
+    seconds = {"setup": setup, "train": march.seconds, "evaluate_1e5": evaluation_seconds(run.taylor, problem)}
     measured = errors(run.taylor, problem) if problem.reference is not None else None
     return replace(run, method=replace(untold, seconds=seconds, errors=measured))
 
@@ -150,7 +158,14 @@ def suited_solver(solver: Solver | Auto, problem: Problem, model: KAN | MLP, sam
 
 
 def fingerprint(
-    problem: Problem, model: KAN | MLP, solver: Solver, sampling: Sampling, conditions: str, seed: int
+    problem: Problem,
+    model: KAN | MLP,
+    solver: Solver,
+    sampling: Sampling,
+    conditions: str,
+    seed: int,
+    slabs: Slabs = 1,
+    corrections: int = 0,
 ) -> dict[str, str]:
     """Return what a checkpoint must agree in; budgets may differ, so a run can be prolonged."""
     return {
@@ -160,16 +175,18 @@ def fingerprint(
         "sampling": repr(sampling),
         "conditions": conditions,
         "seed": str(seed),
+        "slabs": shown(slabs),
+        "corrections": str(corrections),
     }
 
 
-def read_position(checkpoint: Path | None, identity: dict[str, str]) -> Position | None:
-    """Return the position in a checkpoint file, None if there is no file; raise KanpdeError if it is of another run."""
+def read_positions(checkpoint: Path | None, identity: dict[str, str]) -> list[Position]:
+    """Return the positions in a checkpoint file, none if there is no file; raise KanpdeError if of another run."""
     if checkpoint is None or not checkpoint.is_file():
-        return None
+        return []
     state = load_checkpoint(checkpoint)
     try:
-        saved, position = state["identity"], Position(**state["position"])
+        saved, positions = state["identity"], [Position(**position) for position in state["positions"]]
     except (KeyError, TypeError):
         raise KanpdeError(f"'{checkpoint}' is not a checkpoint of a training: give another one.") from None
     for what, value in identity.items():
@@ -178,19 +195,20 @@ def read_position(checkpoint: Path | None, identity: dict[str, str]) -> Position
                 f"'{checkpoint}' belongs to another run: {what} is {saved.get(what)}, here {value}. Start a new run"
                 " or resume with the settings it has."
             )
-    return position
+    return positions
 
 
 class Saver:
-    """Writes a checkpoint atomically, at most every two seconds and at each change of phase or stage."""
+    """Writes a checkpoint atomically, at most every two seconds and at each change of training, phase or stage."""
 
     def __init__(self, path: Path, identity: dict[str, str]) -> None:
         self.path, self.identity = path, identity
-        self._last, self._place = monotonic(), ("", 0, 0, "")
+        self._last = monotonic()
+        self._place: tuple[Any, ...] = ()
 
     def __call__(self, state: dict[str, Any]) -> None:
-        position = state["position"]
-        place = (position["phase"], position["stage"], position["start"], position["stopped"])
+        *ended, position = state["positions"]
+        place = (len(ended), position["phase"], position["stage"], position["start"], position["stopped"])
         if place != self._place or monotonic() - self._last >= CHECKPOINT_SECONDS:
             save_checkpoint(self.path, {"identity": self.identity, **state})
             self._last, self._place = monotonic(), place

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isfinite
 
 import numpy
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.field import Points
-from kanpde.geometry import Patch
+from kanpde.geometry import Geometry, Patch
 
 Rule = Callable[[int, int, int], tuple[Tensor, Tensor]]
 
@@ -78,6 +78,8 @@ class Sampling:
         interior number.
     adaptive: share of the interior points drawn where the residual is large, with the density
         |r| / mean |r| + 1 (Wu et al. 2023, RAD with k = c = 1), redrawn every `redraw` iterations.
+    causal: gamma of the weights exp(-gamma (t - t_0) / (t_1 - t_0)) of the equations, with the mean 1, that a training
+        starts with (in place of the residual-based ones of Wang, Sankaran & Perdikaris 2022).
     """
 
     rule: str = "sobol"
@@ -87,6 +89,7 @@ class Sampling:
     boundary: float = 4.0
     adaptive: float = 0.0
     redraw: int = 20
+    causal: float = 0.0
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
@@ -95,9 +98,18 @@ class Sampling:
             raise KanpdeError(f"sampling.points={self.points}: give at least 1 interior point.")
         if not 0 <= self.adaptive <= 1:
             raise KanpdeError(f"sampling.adaptive={self.adaptive}: the share of adaptive points lies in [0, 1].")
+        if not (self.causal >= 0 and isfinite(self.causal)):
+            raise KanpdeError(
+                f"sampling.causal={self.causal}: give 0 for weights that are equal, or a positive number."
+            )
         for name in ("ratio", "boundary", "least", "redraw"):
             if not getattr(self, name) > 0:
                 raise KanpdeError(f"sampling.{name}={getattr(self, name)}: give a positive number.")
+
+    def check(self, geometry: Geometry) -> None:
+        """Raise KanpdeError for weights that fall in time where there is none."""
+        if self.causal and geometry.time is None:
+            raise KanpdeError(f"sampling.causal={self.causal}: there is no time among the coordinates: use 0.")
 
     def interior_count(self, parameters: int) -> int:
         """Return the number of interior points for a network of so many parameters."""
@@ -156,6 +168,15 @@ def draw(
         raise KanpdeError("no points: the geometry has no patch there.")
     normal = torch.cat(normals).to(like) if normals else None
     return PointSet(Points.of(names, torch.cat(points).to(like), normal), torch.cat(weights).to(like))
+
+
+def earlier(points: PointSet, geometry: Geometry, gamma: float) -> PointSet:
+    """Return points with their weights times exp(-gamma (t - t_0) / (t_1 - t_0)), which has the weighted mean 1."""
+    axis = geometry.names.index(str(geometry.time))
+    start, end = geometry.lower[axis], geometry.upper[axis]
+    passed = (getattr(points.at, geometry.names[axis]) - start) / (end - start)
+    weights = points.weights * torch.exp(-gamma * (passed - passed.min()))  # some are not 0 whatever gamma is
+    return PointSet(points.at, weights * (points.weights.sum() / weights.sum()))
 
 
 def draw_where_large(

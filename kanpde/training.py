@@ -6,9 +6,9 @@ was never interrupted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from math import inf, isfinite, nan
+from math import inf, isfinite, log2, nan
 from time import perf_counter
 from typing import Any
 
@@ -22,7 +22,7 @@ from kanpde.geometry import Box
 from kanpde.model import KAN, MLP, Ansatz, Network
 from kanpde.problem import Problem
 from kanpde.residual import System, residual_scales
-from kanpde.sampling import PointSet, Sampling, draw, draw_where_large
+from kanpde.sampling import PointSet, Sampling, draw, draw_where_large, earlier
 from kanpde.solver import Solver, State
 
 HELD_OUT_SEED = 1_000_003
@@ -35,6 +35,8 @@ COARSE = 0.5
 OVERFIT = 4.0
 """Ratio of held-out to training loss at which a stage is repeated on twice as many points."""
 MAX_DRAWS = 3
+CAUSAL_SHARE = 0.25
+"""Part of the iterations of the first stage in which causal weights become equal ones, at the latest."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,18 @@ class Budget:
             if not getattr(self, name) > 0:
                 raise KanpdeError(f"budget.{name}={getattr(self, name)}: give a positive number.")
 
+    def share(self, iterations: int, seconds: float, trainings: int) -> Budget:
+        """Return an equal share of what is left, for the next of so many trainings; at least one iteration."""
+        left = self.seconds - seconds
+        return Budget(max(1, (self.iterations - iterations) // trainings), max(TINY, left / trainings))
+
 
 @dataclass(frozen=True)
 class Row:
-    """One iteration in the history; stage 0 holds the random starts."""
+    """One iteration in the history; stage 0 holds the random starts.
+
+    Slabs are counted from 1. `correction` is 0 for the first network of a slab.
+    """
 
     stage: int
     iteration: int
@@ -60,6 +70,8 @@ class Row:
     loss: float
     held_out: float
     parameters: int
+    slab: int = 1
+    correction: int = 0
 
 
 Progress = Callable[[Row], None]
@@ -69,24 +81,36 @@ Checkpoint = Callable[[dict[str, Any]], None]
 class Collocation:
     """Point sets for every stage, and the fixed held-out set, which is never trained on."""
 
-    def __init__(self, ansatz: Ansatz, sampling: Sampling, seed: int, like: Tensor) -> None:
+    def __init__(
+        self,
+        ansatz: Ansatz,
+        sampling: Sampling,
+        seed: int,
+        like: Tensor,
+        scales: Mapping[str, float] | None = None,
+    ) -> None:
         self.ansatz = ansatz
         self.sampling = sampling
         self.seed = seed
         self.like = like
-        self.scales = residual_scales(ansatz, self._sets("sobol", HELD_OUT_LEAST, HELD_OUT_SEED, None))
+        self.scales = scales or residual_scales(ansatz, self._sets("sobol", HELD_OUT_LEAST, HELD_OUT_SEED, None))
 
     def count(self, network: Network, draws: int) -> int:
         """Return the number of interior points of the `draws`-th draw of a stage; each has twice as many."""
         return self.sampling.interior_count(network.parameters) * 2**draws
 
-    def system(self, network: Network, theta: Tensor, stage: int, draws: int, redraws: int = 0) -> System:
-        """Return the residuals on a stage's own points."""
+    def system(
+        self, network: Network, theta: Tensor, stage: int, draws: int, redraws: int = 0, gamma: float = 0.0
+    ) -> System:
+        """Return the residuals on a stage's own points, with causal weights if gamma is not 0."""
         seed = self.seed * 7_368_787 + stage * 10_007 + draws * 1_009 + redraws * 101
         count = self.count(network, draws)
         sets = self._sets(self.sampling.rule, count, seed, network)
         if self.sampling.adaptive > 0 and stage > 0:
             sets = self._adapted(sets, network, theta, count, seed)
+        if gamma:
+            labels = tuple(self.ansatz.problem.equations)
+            sets[labels] = earlier(sets[labels], self.ansatz.problem.geometry, gamma)
         return System(self.ansatz, network, sets, self.scales)
 
     def held_out(self, network: Network, draws: int) -> System:
@@ -137,6 +161,8 @@ class Position:
     draws: int = 0
     redraws: int = 0
     drawn: Tensor | None = None
+    eased: int = 0
+    since: int = 0
     iteration: int = 0
     total: int = 0
     elapsed: float = 0.0
@@ -151,6 +177,8 @@ class Position:
 class Trainer:
     """Trains a model on a problem; `run` does it all, from a checkpoint's position if one is given.
 
+    ansatz: by default that of the problem's own conditions. scales: the sizes of the residuals, by default where the
+    network is zero.
     Raises KanpdeError if the model's splines are too rough for the equations, or a residual is not finite at the start.
     """
 
@@ -164,17 +192,20 @@ class Trainer:
         budget: Budget,
         seed: int,
         device: torch.device,
+        ansatz: Ansatz | None = None,
+        scales: Mapping[str, float] | None = None,
     ) -> None:
         model = model.suited(problem)
         model.check(problem.order)
+        sampling.check(problem.geometry)
         self.problem, self.model, self.solver, self.budget, self.seed = problem, model, solver, budget, seed
         self.like = torch.zeros((), dtype=torch.float64, device=device)
         self.lower, self.upper = (
             self.like.new_tensor(problem.geometry.lower),
             self.like.new_tensor(problem.geometry.upper),
         )
-        self.ansatz = Ansatz(problem, conditions)
-        self.collocation = Collocation(self.ansatz, sampling, seed, self.like)
+        self.ansatz = ansatz or Ansatz(problem, conditions)
+        self.collocation = Collocation(self.ansatz, sampling, seed, self.like, scales)
         self.stages = model.stages()
         self._adaptive = isinstance(model, KAN) and model.adaptive
 
@@ -189,9 +220,13 @@ class Trainer:
             self._starts()
         if self.position.phase == "stages":
             self._stages()
-        best = self.position.best
+        return *self.found(self.position), self.position
+
+    def found(self, position: Position) -> tuple[Network, Tensor]:
+        """Return the best network of a position and its parameters (P,)."""
+        best = position.best
         assert best is not None
-        return self._network(best["bases"]), best["theta"].to(self.like), self.position
+        return self._network(best["bases"]), best["theta"].to(self.like)
 
     def _starts(self) -> None:
         """Run every random start a few iterations and keep the one with the lowest held-out loss."""
@@ -200,7 +235,7 @@ class Trainer:
         while p.start < self.solver.starts:
             generator = torch.Generator().manual_seed(self.seed * 6_700_417 + p.start)
             theta = self.model.initial_parameters(network, generator)
-            system = self.collocation.system(network, theta, 0, 0)
+            system = self.collocation.system(network, theta, 0, 0, gamma=self._gamma())
             state = self.solver.init(system, theta)
             for _ in range(self.solver.start_iterations):
                 if state.stopped or self._spent():
@@ -225,8 +260,7 @@ class Trainer:
             theta = p.theta.to(self.like)
             if p.iteration == 0:
                 p.redraws, p.drawn = 0, theta
-            assert p.drawn is not None
-            system = self.collocation.system(network, p.drawn.to(self.like), p.stage, p.draws, p.redraws)
+            system = self._system(network)
             held_out = self.collocation.held_out(network, p.draws)
             if p.iteration and p.memory is not None:
                 state = self.solver.restored(system, theta, p.memory)
@@ -242,12 +276,36 @@ class Trainer:
                 return
             p.memory, p.iteration = self.solver.kept(state), 0
             if loss > OVERFIT * state.loss and p.draws < MAX_DRAWS and self.collocation.sampling.points is None:
-                p.draws += 1
+                p.draws, p.since = p.draws + 1, 0
             elif p.stage < len(self.stages) and 2 * loss > RESOLVED**2:
                 self._refine(network)
             else:
                 p.phase, p.stopped = "done", stopped
             self._save()
+
+    def _system(self, network: Network) -> System:
+        """Return the residuals on the points of the position."""
+        p = self.position
+        assert p.drawn is not None
+        return self.collocation.system(network, p.drawn.to(self.like), p.stage, p.draws, p.redraws, self._gamma())
+
+    def _gamma(self) -> float:
+        """Return gamma of the causal weights: it halves down to 1 and is then 0, as it is behind the first stage."""
+        p, gamma = self.position, self.collocation.sampling.causal
+        first = p.stage == 1 and p.draws == 0 and (p.eased == 0 or gamma >= 2**p.eased)
+        return gamma / 2**p.eased if first else 0.0
+
+    def _ease(self, network: Network, system: System, state: State) -> tuple[System, State]:
+        """Halve gamma when the solver stops or a share of the stage's iterations has passed."""
+        p, gamma = self.position, self.collocation.sampling.causal
+        halvings = 1 + max(0, int(log2(gamma)))
+        while self._gamma() and (
+            state.stopped or p.iteration - p.since >= CAUSAL_SHARE * self.solver.stage_iterations / halvings
+        ):
+            p.eased, p.since = p.eased + 1, p.iteration
+            system = self._system(network)
+            state = self.solver.init(system, state.theta, self.solver.kept(state))
+        return system, state
 
     def _iterate(self, network: Network, system: System, held_out: System, state: State) -> tuple[State, str]:
         """Iterate one stage on; points move only if they are adaptive, and never to where the loss is not finite."""
@@ -261,12 +319,14 @@ class Trainer:
                 return state, f"iteration limit of the stage ({self.solver.stage_iterations})"
             if sampling.adaptive and p.iteration // sampling.redraw > p.redraws:
                 number = p.iteration // sampling.redraw
-                moved = self.collocation.system(network, state.theta, p.stage, p.draws, number)
+                moved = self.collocation.system(network, state.theta, p.stage, p.draws, number, self._gamma())
                 begun = self.solver.init(moved, state.theta, self.solver.kept(state))
                 if isfinite(begun.loss):
                     system, state, p.redraws, p.drawn = moved, begun, number, state.theta
             state = self._step(system, state)
             p.iteration += 1
+            if self._gamma():
+                system, state = self._ease(network, system, state)
             due = self._due() or bool(state.stopped)
             loss = held_out.loss(state.theta) if due else nan
             self._note(p.stage, state, loss)
@@ -279,7 +339,7 @@ class Trainer:
     def _coarse(self, state: State) -> bool:
         """Whether finer knots promise more than further iterations."""
         p, iterations = self.position, 5
-        if not self._adaptive or p.stage == len(self.stages) or p.iteration <= iterations:
+        if not self._adaptive or p.stage == len(self.stages) or p.iteration - p.since <= iterations or self._gamma():
             return False
         return state.loss > COARSE * float(p.history[-iterations]["loss"])
 
@@ -301,7 +361,7 @@ class Trainer:
             finer, refine = wider.refined([n // o for n, o in zip(wanted.grids, before.grids, strict=True)])
         p.memory = self.solver.transfer(self.solver.transfer(p.memory or {}, cover), refine)
         p.theta, p.bases = refine.parameters(theta), finer.saved()
-        p.stage, p.draws, p.iteration = p.stage + 1, 0, 0
+        p.stage, p.draws, p.iteration, p.since = p.stage + 1, 0, 0, 0
 
     def _start_anew(self, network: Network) -> None:
         """Go to a stage of more product nodes: random ones, on the knots that fewer have found.
@@ -316,7 +376,7 @@ class Trainer:
         generator = torch.Generator().manual_seed(self.seed * 6_700_417 + 1_000 + p.stage)
         p.theta = self.model.initial_parameters(fresh.restored(saved), generator)
         p.bases, p.memory = saved, None
-        p.stage, p.draws, p.iteration = p.stage + 1, 0, 0
+        p.stage, p.draws, p.iteration, p.since = p.stage + 1, 0, 0, 0
 
     def _promising(self, network: Network, theta: Tensor, count: int) -> list[Tensor]:
         """Return masks (G,) of the `count` intervals of the first layer whose halving promises most.

@@ -21,7 +21,7 @@ ORDER = [
     {"linalg", "residual"},
     {"check", "solver", "reference"},
     {"metrics", "training"},
-    {"record"},
+    {"march", "record"},
     {"plot"},
     {"run", "display"},
     {"compare"},

@@ -160,6 +160,7 @@ def test_check_refuses_a_wrong_reference(capsys: pytest.CaptureFixture[str]) -> 
         (["resume=nowhere"], "'nowhere' holds no config.yaml"),
         (["resume=nowhere", "seed=1"], "resume=DIR takes no other arguments"),
         (["check", "problem=poison2d"], "did you mean 'poisson2d'?"),
+        (["check", "problem=heat1d", "slabs=[0.5,0.2]"], "slabs=[0.5,0.2]: give times that ascend inside (0, 1)"),
     ],
     ids=str,
 )

@@ -61,7 +61,7 @@ def whole(_quick: None) -> Run:
 def test_a_run_says_what_was_found(whole: Run) -> None:
     assert whole.errors is not None
     assert whole.errors.rel_l2 < 5e-2
-    assert whole.method.parameters == whole.network.parameters == len(whole.theta)
+    assert whole.method.parameters == whole.history[-1]["parameters"] == len(whole.theta)
     assert whole.method.iterations == len(whole.history)
     assert whole.method.stopped
     assert set(whole.method.seconds) == {"setup", "train", "evaluate_1e5"}
@@ -109,6 +109,28 @@ def test_a_larger_budget_prolongs_a_run(whole: Run, tmp_path: Path) -> None:
     assert prolonged.method.iterations == whole.method.iterations > 20
 
 
+def test_slabs_and_corrections_are_resumed_from_a_file(tmp_path: Path) -> None:
+    checkpoint, place = tmp_path / "checkpoint.pt", 35
+    settings: dict[str, Any] = {**SETTINGS, "slabs": [0.4], "corrections": 1, "budget": Budget(iterations=48)}
+    whole = solve("wave1d", **settings)
+    assert whole.method.iterations == 48
+    assert whole.history[place]["slab"] == 2
+
+    def interrupt(row: Row) -> None:
+        if row.iteration == place:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        solve("wave1d", **settings, progress=interrupt, checkpoint=checkpoint)
+    resumed = solve("wave1d", **settings, checkpoint=checkpoint)
+    assert torch.equal(resumed.theta, whole.theta)
+    assert [row["loss"] for row in resumed.history] == [row["loss"] for row in whole.history]
+    assert resumed.method.parameters == len(whole.theta) == 4 * whole.history[-1]["parameters"]
+    assert resumed.u(0.3, 0.0) == pytest.approx(np.sin(0.3 * np.pi) + 0.5 * np.sin(1.2 * np.pi), abs=1e-13)
+    with pytest.raises(KanpdeError, match=r"belongs to another run: slabs is \[0.4\], here 2"):
+        solve("wave1d", **{**settings, "slabs": 2}, checkpoint=checkpoint)
+
+
 def test_a_problem_with_other_arguments_is_another_one() -> None:
     model, solver = SETTINGS["model"], SETTINGS["solver"]
     one, other = (
@@ -127,6 +149,7 @@ def test_a_problem_with_other_arguments_is_another_one() -> None:
         ({"sampling": Sampling(rule="gauss")}, "belongs to another run: sampling is"),
         ({"conditions": "soft"}, "belongs to another run: conditions is hard, here soft"),
         ({"seed": 1}, "belongs to another run: seed is 0, here 1"),
+        ({"corrections": 1}, "belongs to another run: corrections is 0, here 1"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(change: dict[str, Any], message: str, tmp_path: Path) -> None:

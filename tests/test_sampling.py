@@ -1,13 +1,13 @@
 """Every rule: points inside, weights that integrate, other points for another seed; normals; concentration."""
 
-from math import pi
+from math import exp, pi
 
 import pytest
 import torch
 from torch import Tensor
 
 from kanpde import Box, KanpdeError, Points
-from kanpde.sampling import RULES, Sampling, draw, draw_where_large, towards
+from kanpde.sampling import RULES, Sampling, draw, draw_where_large, earlier, towards
 
 BOXES = {
     "1d": Box(x=(-1, 2)),
@@ -150,6 +150,28 @@ def test_adaptive_points_are_even_where_the_residual_vanishes() -> None:
     assert float(torch.cos(pi * (points.at.x + 1) / 3).mean()) == pytest.approx(0, abs=0.05)
 
 
+def test_causal_weights_fall_in_time(device: torch.device) -> None:
+    box = BOXES["3d"]
+    even = draw((box.interior(),), box.names, "sobol", 500, 0, like(device))
+    for gamma in (0.5, 40.0, 1e9):
+        points = earlier(even, box, gamma)
+        assert points.at is even.at
+        assert float(points.weights.sum()) == pytest.approx(1, abs=1e-12)
+        assert bool(torch.isfinite(points.weights).all())
+        order = points.at.t.argsort()
+        assert bool((points.weights[order].diff() <= 0).all())
+    points, (first, last) = earlier(even, box, 0.5), (even.at.t.argmin(), even.at.t.argmax())
+    passed = float(even.at.t[last] - even.at.t[first]) / 3
+    assert float(points.weights[first] / points.weights[last]) == pytest.approx(exp(0.5 * passed), rel=1e-12)
+
+
+def test_causal_weights_need_time() -> None:
+    Sampling(causal=10.0).check(BOXES["3d"])
+    Sampling().check(BOXES["2d"])
+    with pytest.raises(KanpdeError, match=r"sampling.causal=10.0: there is no time among the coordinates: use 0"):
+        Sampling(causal=10.0).check(BOXES["2d"])
+
+
 def test_counts() -> None:
     sampling = Sampling(ratio=5, least=100, boundary=4)
     assert sampling.interior_count(10) == 100
@@ -168,6 +190,8 @@ def test_counts() -> None:
         ({"ratio": 0.0}, "sampling.ratio=0.0"),
         ({"redraw": 0}, "sampling.redraw=0"),
         ({"least": -1}, "sampling.least=-1"),
+        ({"causal": -1.0}, "sampling.causal=-1.0"),
+        ({"causal": float("nan")}, "sampling.causal=nan"),
     ],
 )
 def test_wrong_settings(settings: dict[str, object], message: str) -> None:

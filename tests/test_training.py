@@ -275,6 +275,45 @@ def test_every_checkpoint_ends_where_the_run_ended(name: str, problem: Problem, 
         assert [row["loss"] for row in end.history] == [row["loss"] for row in position.history]
 
 
+def test_causal_weights_ease_and_then_vanish() -> None:
+    """Gamma is halved in the first stage until it is 0, and each checkpoint on the way goes on exactly."""
+    wave, saved = load_problem("wave1d"), []
+    settings: dict[str, Any] = {"sampling": replace(SAMPLING, causal=5.0), "solver": replace(SOLVER, starts=1)}
+    _, theta, position = trainer(wave, **settings).run(
+        checkpoint=lambda state: saved.append(copy.deepcopy(state["position"]))
+    )
+    assert position.eased == 3  # 5, 2.5, 1.25, and 0
+    assert position.phase == "done"
+    case = trainer(wave, **settings)
+    for eased, gamma in enumerate((5.0, 2.5, 1.25, 0.0)):
+        case.position = Position(eased=eased)
+        assert case._gamma() == gamma
+    case.position = Position(stage=2)
+    assert case._gamma() == 0
+    for place in range(0, len(saved), 2):
+        _, resumed, end = trainer(wave, **settings).run(Position(**copy.deepcopy(saved[place])))
+        assert torch.equal(resumed, theta)
+        assert [row["loss"] for row in end.history] == [row["loss"] for row in position.history]
+    _, plain, _ = trainer(wave, **{**settings, "sampling": SAMPLING}).run()
+    assert not torch.equal(plain, theta)
+
+
+def test_the_loss_of_late_stages_has_no_causal_weights() -> None:
+    wave = load_problem("wave1d")
+    causal, plain = (trainer(wave, sampling=replace(SAMPLING, causal=gamma)).collocation for gamma in (9.0, 0.0))
+    network = MODEL.network(torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64), 1)
+    theta = torch.linspace(-1, 1, network.parameters, dtype=torch.float64)
+    assert causal.held_out(network, 0).loss(theta) == plain.held_out(network, 0).loss(theta)
+    assert causal.system(network, theta, 2, 0).loss(theta) == plain.system(network, theta, 2, 0).loss(theta)
+    weighted = causal.system(network, theta, 1, 0, gamma=9.0)
+    assert abs(weighted.loss(theta) / plain.system(network, theta, 1, 0).loss(theta) - 1) > 0.01
+
+
+def test_causal_weights_without_time_are_refused(problem: Problem) -> None:
+    with pytest.raises(KanpdeError, match=r"sampling.causal=2.0: there is no time"):
+        trainer(problem, sampling=Sampling(causal=2.0))
+
+
 def test_rough_splines_and_bad_sources_are_refused_before_training(problem: Problem) -> None:
     with pytest.raises(KanpdeError, match=r"degree=2 is too low for an equation of order 2"):
         trainer(problem, model=small_kan(degree=2))

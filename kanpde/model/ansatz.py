@@ -1,11 +1,13 @@
 """The network inside the solution: u = A + q N, so that hard conditions hold whatever the parameters are.
 
 On a box, q is a product of factors that vanish on the faces with Dirichlet or initial conditions, and the lift A
-interpolates their data transfinitely (Gordon 1971), one coordinate after the other.
+interpolates their data transfinitely (Gordon 1971), one coordinate after the other. It may also go on from another
+solution at its last time, or be another solution that q N corrects. Only Taylor coefficients of that one enter.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,11 +19,13 @@ from kanpde.errors import KanpdeError, unknown_name
 from kanpde.field import Points, evaluate, taylor_coefficients
 from kanpde.geometry import Box
 from kanpde.model.network import Network
-from kanpde.multiindex import IndexSet
+from kanpde.multiindex import IndexSet, MultiIndex
 from kanpde.problem import Condition, Dirichlet, Initial, InitialVelocity, Periodic, Problem, Value
 
 MODES = ("hard", "soft")
 Function = Callable[[Points], Tensor]
+Frozen = Callable[[Points, IndexSet], Tensor]
+"""A solution that does not change any more, as Taylor coefficients (C, N, U) at points."""
 LIFT_TOLERANCE = 1e-10
 """By how much a lift may differ from its initial value, relative to the largest one."""
 
@@ -46,12 +50,13 @@ class Frame:
 class Ansatz:
     """A problem's hard conditions; `soft` lists the conditions that stay in the loss.
 
-    Periodic conditions are always hard: the inputs of the network impose them.
+    Periodic conditions are always hard: the inputs of the network impose them. `before` is a solution up to the initial
+    time, which goes on from it: its values, and velocities where they are given, replace the initial ones in any mode.
     Raises KanpdeError for an unknown mode, for two values on one face, and for a lift that is not its initial value at
     the start or comes with an initial velocity.
     """
 
-    def __init__(self, problem: Problem, mode: str = "hard") -> None:
+    def __init__(self, problem: Problem, mode: str = "hard", before: Frozen | None = None) -> None:
         if mode not in MODES:
             raise unknown_name("way to impose conditions", mode, MODES)
         self.problem = problem
@@ -59,18 +64,48 @@ class Ansatz:
         self._data: list[dict[int, dict[int, Value]]] = [{} for _ in problem.unknowns]
         self._velocity: list[Value | None] = [None] * len(problem.unknowns)
         self._start: list[Function | None] = [None] * len(problem.unknowns)
+        self._before = before
+        self._around: Frozen | None = None
+        self._size = 1.0
+        self._continued = [False] * len(problem.unknowns)
         hard = {label for label, condition in problem.conditions.items() if isinstance(condition, Periodic)}
+        if before is not None and isinstance(box, Box):
+            hard.update(self._continue(box))
         if mode == "hard" and isinstance(box, Box):
             for label, condition in problem.conditions.items():
-                if isinstance(condition, Dirichlet):
+                if isinstance(condition, Dirichlet) and label not in hard:
                     self._impose(box, label, condition)
                     hard.add(label)
             for label, condition in problem.conditions.items():
-                if isinstance(condition, InitialVelocity) and self._starts(box, label, condition):
+                if label not in hard and isinstance(condition, InitialVelocity) and self._starts(box, label, condition):
                     self._velocity[problem.unknown_of(label, condition)] = condition.value
                     hard.add(label)
         self.soft = tuple(label for label in problem.conditions if label not in hard)
         self.hard = tuple(label for label in problem.conditions if label in hard)
+
+    def corrected(self, around: Frozen, size: float) -> Ansatz:
+        """Return the ansatz u = u_0 + size q N around a solution u_0 that satisfies the hard conditions.
+
+        Multi-stage networks: Wang & Lai 2024.
+        """
+        corrected = copy.copy(self)
+        corrected._around, corrected._size = around, size
+        return corrected
+
+    def _continue(self, box: Box) -> list[str]:
+        """Take the initial values from the solution before; return the labels of the conditions that this replaces."""
+        assert box.time is not None
+        time = box.names.index(box.time)
+        replaced = []
+        for label, condition in self.problem.conditions.items():
+            if isinstance(condition, Dirichlet | InitialVelocity) and box.faces(condition.where) == ((time, 0),):
+                u = self.problem.unknown_of(label, condition)
+                self._continued[u], self._start[u] = True, zero
+                if isinstance(condition, InitialVelocity):
+                    self._velocity[u] = 0.0
+                self._data[u][time] = {0: 0.0}
+                replaced.append(label)
+        return replaced
 
     def _impose(self, box: Box, label: str, condition: Condition) -> None:
         data = self._data[self.problem.unknown_of(label, condition)]
@@ -80,10 +115,21 @@ class Ansatz:
                 raise KanpdeError(
                     f"condition '{label}' sets the face {name}, which has a value already: keep one of them."
                 )
-            data.setdefault(axis, {})[side] = condition.value
+            data.setdefault(axis, {})[side] = self._wall(self.problem.unknown_of(label, condition), condition.value)
         if isinstance(condition, Initial) and condition.lift is not None:
             self._check_lift(box, label, condition, condition.lift)
             self._start[self.problem.unknown_of(label, condition)] = condition.lift
+
+    def _wall(self, u: int, value: Value) -> Value:
+        """Return the data of a wall, or by how much they have changed since the initial time if u goes on from there.
+
+        What goes on satisfies them at that time, so the values handed over are not changed, not even by rounding.
+        """
+        if not self._continued[u]:
+            return value
+        time = self.problem.geometry.time
+        start = next(a for name, a, _ in self._box if name == time)
+        return change_since(value, str(time), start, self._velocity[u] is not None)
 
     def _check_lift(self, box: Box, label: str, condition: Initial, lift: Function) -> None:
         u = self.problem.unknown_of(label, condition)
@@ -133,12 +179,8 @@ class Ansatz:
         data = self._data[u]
         start = self._start[u]
         values = [value for sides in data.values() for value in sides.values()] + [self._velocity[u] or 0.0]
-        if start is None and all(not callable(value) and value == 0 for value in values):
+        if start in (None, zero) and all(not callable(value) and value == 0 for value in values):
             return 0.0
-
-        def zero(at: Points) -> Tensor:
-            return torch.zeros_like(getattr(at, at.names[0]))
-
         lift: Function = start or zero
         time = self.problem.geometry.time
         # Time first: corrections for compatible walls then change neither the initial value nor the velocity.
@@ -171,13 +213,64 @@ class Ansatz:
     def frame(self, indices: IndexSet, at: Points) -> Frame:
         """Return lift and factor at points; raise KanpdeError if a condition's data are not finite there."""
         unknowns = range(len(self.problem.unknowns))
-        lift = torch.stack([taylor_coefficients(self._lift(u), at, indices) for u in unknowns], dim=-1)
         factor = torch.stack([taylor_coefficients(self._q(u), at, indices) for u in unknowns], dim=-1)
+        if self._around is not None:
+            return Frame(indices, self._around(at, indices), self._size * factor)
+        lift = torch.stack([taylor_coefficients(self._lift(u), at, indices) for u in unknowns], dim=-1)
+        if self._before is not None:
+            lift = lift + self._handed_over(self._before, indices, at)
         if not bool(torch.isfinite(lift).all()):
             raise KanpdeError("the data of a hard condition are not finite inside the domain: use conditions=soft.")
         return Frame(indices, lift, factor)
+
+    def _handed_over(self, before: Frozen, indices: IndexSet, at: Points) -> Tensor:
+        """Return u_0(x, t_0) + (t - t_0) u_0,t(x, t_0) (C, N, U); the second term where velocities are given."""
+        axis = indices.names.index(str(self.problem.geometry.time))
+        name, start, _ = self._box[axis]
+        like = getattr(at, name)
+        moving = like.new_tensor([v is not None for v in self._velocity])
+        continued = like.new_tensor(self._continued)
+
+        def ahead(index: MultiIndex) -> MultiIndex:
+            return tuple(n + (i == axis) for i, n in enumerate(index))
+
+        still = [index for index in indices.indices if index[axis] == 0]
+        wanted = IndexSet(indices.names, map(ahead, still) if bool(moving.any()) else still)
+        found = before(at.moved(**{name: torch.full_like(like, start)}), wanted)
+        lift = found.new_zeros(len(indices), *found.shape[1:])
+        for c, index in enumerate(indices.indices):
+            if index[axis] == 0:
+                lift[c] = continued * found[wanted.position[index]]
+                if ahead(index) in wanted.position:
+                    lift[c] += (like - start)[:, None] * moving * found[wanted.position[ahead(index)]]
+            elif index in wanted.position:
+                lift[c] = moving * found[wanted.position[index]]
+        return lift
 
     def taylor(self, network: Network, theta: Tensor, at: Points, indices: IndexSet) -> Tensor:
         """Return the solution's Taylor coefficients (C, N, U) at points."""
         output, _ = network.forward(theta, indices, network.first(indices, at.array()), reverse=False)
         return self.frame(indices, at).solution(output)
+
+
+def zero(at: Points) -> Tensor:
+    """Return zeros (N,)."""
+    return torch.zeros_like(getattr(at, at.names[0]))
+
+
+def change_since(value: Value, time: str, start: float, velocity: bool) -> Value:
+    """Return by how much data differ from those at the time `start`, with `velocity` from their tangent there."""
+    if not callable(value):
+        return 0.0
+
+    def change(at: Points) -> Tensor:
+        t = getattr(at, time)
+        first = torch.full_like(t, start).requires_grad_(velocity)
+        then = evaluate(value, at.moved(**{time: first}))
+        difference = evaluate(value, at) - then
+        if velocity and then.requires_grad:
+            (rate,) = torch.autograd.grad(then.sum(), first, create_graph=True, materialize_grads=True)
+            difference = difference - (t - start) * rate
+        return difference
+
+    return change
