@@ -20,6 +20,7 @@ from kanpde.errors import KanpdeError
 from kanpde.field import Points
 from kanpde.geometry import Box
 from kanpde.model import KAN, MLP, Ansatz, Network
+from kanpde.model.network import Stage
 from kanpde.problem import Problem
 from kanpde.residual import System, residual_scales
 from kanpde.sampling import PointSet, Sampling, draw, draw_where_large, earlier
@@ -344,16 +345,16 @@ class Trainer:
         return state.loss > COARSE * float(p.history[-iterations]["loss"])
 
     def _refine(self, network: Network) -> None:
-        """Go to the next stage: cover the activations, then refine the bases, both exactly."""
+        """Go to the next stage: start all product nodes, or cover the activations and refine the bases, exactly."""
         p = self.position
         assert p.theta is not None
-        points = self.collocation.held_out(network, 0).batches[0].at.array()
-        wider, cover = network.covering(p.theta.to(self.like), points)
-        theta = cover.parameters(p.theta.to(self.like))
         wanted, before = self.stages[p.stage], self.stages[p.stage - 1]
         if wanted.products != before.products:
             self._start_anew(network)
             return
+        points = self.collocation.held_out(network, 0).batches[0].at.array()
+        wider, cover = network.covering(p.theta.to(self.like), points)
+        theta = cover.parameters(p.theta.to(self.like))
         if self._adaptive:
             more = (wanted.grids[0] - before.grids[0]) * len(self.lower)
             finer, refine = wider.bisected(self._promising(wider, theta, more))
@@ -370,7 +371,7 @@ class Trainer:
         that have settled do not find their way.
         """
         p = self.position
-        fresh = self._network({"products": self.stages[p.stage].products})
+        fresh = self._of_stage(self.stages[p.stage])
         saved = fresh.saved()
         saved["bases"][0] = network.saved()["bases"][0]
         generator = torch.Generator().manual_seed(self.seed * 6_700_417 + 1_000 + p.stage)
@@ -402,11 +403,15 @@ class Trainer:
         return list(chosen.split([b.intervals for b in splines]))
 
     def _network(self, saved: dict[str, Any]) -> Network:
-        """Return the network with the bases of a position, or those of the first stage."""
+        """Return the network with the nodes and bases of a position, or those of the first stage."""
+        if not saved:
+            return self._of_stage(self.stages[0])
+        return self._of_stage(self.stages[0]._replace(products=saved["products"])).restored(saved)
+
+    def _of_stage(self, stage: Stage) -> Network:
+        """Return the network of a stage, on equal knots."""
         periodic = [self.problem.geometry.names.index(name) for name in self.problem.periodic]
-        stage = self.stages[0]._replace(products=saved["products"]) if saved else self.stages[0]
-        network = self.model.network(self.lower, self.upper, len(self.problem.unknowns), stage, periodic)
-        return network.restored(saved) if "bases" in saved else network
+        return self.model.network(self.lower, self.upper, len(self.problem.unknowns), stage, periodic)
 
     def _step(self, system: System, state: State) -> State:
         state = self.solver.step(system, state)

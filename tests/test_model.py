@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from kanpde import KAN, MLP, KanpdeError
 from kanpde.library import load_problem
-from kanpde.model import Network, jacobian_blocks
+from kanpde.model import Network, jacobian_blocks, plain
 from kanpde.model.factor import BLOCK_POINTS, neighbours
 from kanpde.model.kan import REACH, ladder
 from kanpde.model.network import Stage
@@ -29,6 +30,7 @@ CASES: dict[str, tuple[Model, int, int, Sequence[str]]] = {
     "kan 2d, no hidden layer": (small_kan(width=(), grid=4, degree=5), 2, 1, ["xx", "yy"]),
     "kan 2d, products": (small_kan(width=(1, 2), products=3, grid=4, degree=(6, 5, 3)), 2, 1, ["xx", "xy"]),
     "kan 2d, only products": (small_kan(products=3, width=(0,), grid=(5, 1), degree=(7, 1)), 2, 2, ["xx", "yy"]),
+    "kan 3d, products": (small_kan(width=(1,), products=2, grid=4, degree=(6, 3), base=True), 3, 2, ["xyt", "xx"]),
     "kan 2d, periodic": (small_kan(width=(2,), products=1, grid=6, degree=(5, 3)), 2, 1, ["xx", "xxy"]),
     "kan 2d, waves": (small_kan(width=(2,), grid=3, degree=(5, 3), basis="fourier"), 2, 1, ["xx", "xy"]),
     "kan 2d, chebyshev": (small_kan(width=(3,), grid=(8, 4), basis="chebyshev"), 2, 1, ["xx", "yy"]),
@@ -88,6 +90,7 @@ def test_factors_are_the_jacobian(name: str, device: torch.device) -> None:
     wanted = jacobian(lambda theta: (adjoint * case.oracle(theta)).sum(dim=(0, 2)), case.theta)
     assert close(rows, wanted, 1e-10)
     assert not close(1.01 * rows, wanted, 1e-10)
+    assert torch.equal(torch.cat([factor.rows() for factor in plain(factors)], dim=1), rows)
     blocks = torch.zeros_like(rows)
     for part, columns, entries in jacobian_blocks(factors):
         widths = [where.stop - where.start for where in columns]
@@ -250,7 +253,7 @@ def test_hidden_units_start_as_linear_functions(device: torch.device) -> None:
 @pytest.mark.parametrize("initial", ["linear", "power"])
 def test_activations_of_deep_networks_keep_their_size(initial: str, depth: int, device: torch.device) -> None:
     like = torch.zeros((), dtype=torch.float64, device=device)
-    for products in ((0,), (2,)):
+    for products in (0, 2):
         model = small_kan((4,) * (depth - 1), 8, 5, products=products, hidden_grid=2, initial=initial)
         network = model.network(like.new_tensor([-1.0, 0.0]), like.new_tensor([1.0, 2.0]), 1)
         theta = model.initial_parameters(network, torch.Generator().manual_seed(depth))
@@ -271,35 +274,42 @@ def test_stages_double_up_to_the_grid() -> None:
     model = small_kan(width=(3, 3), grid=20, hidden_grid=2, start_grid=5)
     assert model.grids == (20, 2, 2)
     assert replace(model, degree=(5, 3), basis="chebyshev").grids == (20, 3, 3)
-    assert model.stages() == [Stage((n, 2, 2), (0, 0)) for n in (5, 10, 20)]
+    assert model.stages() == [Stage((n, 2, 2), 0) for n in (5, 10, 20)]
     both = small_kan(width=(3,), grid=(8, 4), start_grid=2).stages()
-    assert both == [Stage(grids, (0,)) for grids in ((2, 2), (4, 2), (8, 4))]
+    assert both == [Stage(grids, 0) for grids in ((2, 2), (4, 2), (8, 4))]
     for coarse, fine in pairwise(both):
         assert all(b % a == 0 for a, b in zip(coarse.grids, fine.grids, strict=True))
     assert MLP().stages() == [Stage()]
 
 
 def test_stages_of_adaptive_knots_grow_by_less_than_a_third() -> None:
-    model = small_kan(width=(0,), products=(6,), start_products=(2,), grid=30, start_grid=10, knots="adaptive")
+    model = small_kan(width=(0,), products=6, grid=30, start_grid=10, knots="adaptive")
     stages = model.stages()
     assert [stage.grids[0] for stage in stages] == [10, 13, 16, 20, 26, 30]
     assert {stage.grids[1] for stage in stages} == {1}
-    assert [stage.products for stage in stages] == [(2,), (3,), (4,), (4,), (5,), (6,)]
+    assert {stage.products for stage in stages} == {6}
     assert [stage.grids[0] for stage in replace(model, grid=3, start_grid=1).stages()] == [1, 2, 3]
     assert len(replace(model, basis="chebyshev", start_grid=30).stages()) == 1
 
 
+def test_all_product_nodes_come_in_a_stage_of_their_own() -> None:
+    model = small_kan(width=(0,), products=6, start_products=2, grid=16, start_grid=10, knots="adaptive")
+    assert model.stages() == [Stage((10, 1), 2), Stage((13, 1), 2), Stage((16, 1), 2), Stage((16, 1), 6)]
+    assert replace(model, start_products=6).stages() == replace(model, start_products=None).stages()
+    assert {stage.products for stage in replace(model, start_products=9).stages()} == {6}
+
+
 @pytest.mark.parametrize("name", ["poisson2d", "burgers1d"])
-@pytest.mark.parametrize("settings", [{}, {"width": (3, 3)}, {"products": (2, 2)}, {"width": (2,), "products": (1,)}])
-def test_what_is_chosen_can_multiply_coordinates(name: str, settings: dict[str, Sequence[int]]) -> None:
+@pytest.mark.parametrize("settings", [{}, {"width": (3, 3)}, {"products": 2}, {"width": (2,), "products": 1}])
+def test_what_is_chosen_can_multiply_coordinates(name: str, settings: dict[str, Any]) -> None:
     problem = load_problem(name)
-    model = KAN(**settings).suited(problem)  # type: ignore[arg-type]
+    model = KAN(**settings).suited(problem)
     model.check(problem.order)
     assert not any(getattr(model, f.name) is None for f in fields(KAN) if f.name != "start_products")
     for given, value in settings.items():
         assert getattr(model, given) == value
     nonlinear = any(k > 1 or g > 1 for k, g in zip(model.degrees[1:], model.grids[1:], strict=True))
-    assert nonlinear or any(model.product_nodes)
+    assert nonlinear or model.products
     assert model.suited(problem) == model
 
 
@@ -318,12 +328,13 @@ def test_settings_of_layers_repeat() -> None:
         ({"start_grid": 0}, "start_grid=0"),
         ({"degree": 12}, "degree=12: B-splines of degree 1 to 11"),
         ({"degree": 0}, "degree=0"),
-        ({"width": (0,)}, r"width=\[0\]: every hidden layer needs at least one unit; layer 1"),
-        ({"width": (2, 0), "products": (1, 0)}, r"width=\[2, 0\]: .*; layer 2 has neither sums nor products"),
-        ({"width": (-1,)}, r"width=\[-1\]: a number of nodes is not negative"),
-        ({"products": (-1,)}, r"products=\[-1\]: a number of nodes is not negative"),
-        ({"start_products": (-1,)}, r"start_products=\[-1\]"),
-        ({"products": (1, 2)}, "has 2 entries: give 1 to 1, one per layer"),
+        ({"width": (0,)}, r"width=\[0\]: every hidden layer needs at least one unit"),
+        ({"width": (2, 0), "products": 1}, r"width=\[2, 0\]: every hidden layer needs at least one unit"),
+        ({"width": (-1,), "products": 1}, r"width=\[-1\]: every hidden layer needs at least one unit"),
+        ({"width": (), "products": 1}, r"products=1: .* needs a hidden layer"),
+        ({"width": None, "products": 0}, r"products=0: .* give width"),
+        ({"products": -1}, r"products=-1: a number of nodes is not negative"),
+        ({"start_products": -1}, r"start_products=-1: a number of nodes is not negative"),
         ({"knots": "adaptiv"}, "unknown knots 'adaptiv': did you mean 'adaptive'"),
         ({"basis": "spline"}, "unknown basis 'spline': did you mean 'bspline'"),
         ({"noise": -0.1}, "noise=-0.1: a standard deviation is not negative"),

@@ -248,7 +248,7 @@ def test_settings_are_not_shared_between_runs(whole: Run) -> None:
     "model",
     [
         small_kan(width=(2,), grid=6, degree=(5, 3), start_grid=6),
-        small_kan(width=(1,), products=(2,), grid=(4, 1), degree=(5, 3), start_grid=4, basis="fourier"),
+        small_kan(width=(1,), products=2, grid=(4, 1), degree=(5, 3), start_grid=4, basis="fourier"),
         MLP(width=(6,)),
     ],
     ids=["splines", "waves", "mlp"],

@@ -176,9 +176,7 @@ RESUMED: dict[str, dict[str, Any]] = {
 }
 
 
-GROWING = small_kan(
-    width=(1,), products=(3,), start_products=(1,), grid=7, degree=(6, 4), start_grid=5, knots="adaptive"
-)
+GROWING = small_kan(width=(1,), products=3, start_products=1, grid=7, degree=(6, 4), start_grid=5, knots="adaptive")
 
 
 def test_growing_networks_and_adaptive_knots_end_where_the_run_ended(
@@ -204,8 +202,8 @@ def test_growing_networks_and_adaptive_knots_end_where_the_run_ended(
         assert [row["loss"] for row in end.history] == [row["loss"] for row in position.history]
 
 
-def test_new_nodes_and_knots_do_not_change_the_function(problem: Problem, device: torch.device) -> None:
-    case = trainer(problem, replace(GROWING, start_grid=6), iterations=11, device=device)
+def test_new_knots_do_not_change_the_function(problem: Problem, device: torch.device) -> None:
+    case = trainer(problem, replace(GROWING, start_products=None, start_grid=6), iterations=11, device=device)
     network, theta, _ = case.run()
     case.position.theta = theta
     case._refine(network)
@@ -218,6 +216,34 @@ def test_new_nodes_and_knots_do_not_change_the_function(problem: Problem, device
     assert close(case.ansatz.taylor(finer, case.position.theta, at, value), wanted, 1e-11)
 
 
+def test_all_product_nodes_start_on_the_knots_that_few_have_found(problem: Problem, device: torch.device) -> None:
+    for deeper in (1, 4):
+        model = replace(GROWING, grid=(7, deeper), start_grid=2, knots="adaptive" if deeper == 1 else "uniform")
+        case = trainer(problem, model, iterations=11, device=device)
+        network, theta, position = case.run()
+        position.stage = len(case.stages) - 1
+        if deeper == 1:
+            masks = [torch.arange(len(b) - 1, device=device) == 1 for b in network.grids() if b is not None]
+            network, change = network.bisected(masks)
+            theta = change.parameters(theta)
+        position.theta, position.memory = theta, {"damping": 0.5}
+        case._refine(network)
+        assert (position.stage, position.iteration, position.memory) == (len(case.stages), 0, None)
+        anew = case._network(position.bases)
+        assert [layer.products for layer in anew.layers] == [3, 0]
+        assert position.theta is not None
+        assert len(position.theta) == anew.parameters > network.parameters
+        for found, kept in zip(anew.grids(), network.grids(), strict=True):
+            assert found is not None and kept is not None
+            assert torch.equal(found, kept)
+        (edges,) = anew.layers[1].edges
+        assert edges.basis.size == deeper + 4
+        # Random, but the same again.
+        theta, position.stage = position.theta, position.stage - 1
+        case._refine(network)
+        assert torch.equal(position.theta, theta)
+
+
 def test_knots_go_where_the_front_is(device: torch.device) -> None:
     """Values that jump at x = 0.35 but change slowly along y, fitted by splines that are too coarse for the jump."""
 
@@ -225,7 +251,7 @@ def test_knots_go_where_the_front_is(device: torch.device) -> None:
         return u - torch.tanh((at.x - 0.35) / 0.02) * (1 + 0.1 * at.y)
 
     problem = Problem(Box(x=(0, 1), y=(0, 1)), {"front": front}, {})
-    model = small_kan(width=(0,), products=(3,), grid=40, degree=(3, 1), start_grid=10, knots="adaptive")
+    model = small_kan(width=(0,), products=3, grid=40, degree=(3, 1), start_grid=10, knots="adaptive")
     solver = LevenbergMarquardt(starts=1, start_iterations=0, stage_iterations=10)
     case = trainer(problem, model, solver, iterations=5, device=device)
     network, theta, position = case.run()

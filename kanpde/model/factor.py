@@ -156,7 +156,7 @@ class FirstFactor:
         return total.flatten()
 
     def split(self) -> list[Factor]:
-        """Return the same as a plain factor for each input and basis, in the order of the parameters, zeros included."""
+        """Return the same, zeros included, as a plain factor for each input and basis, in the order of parameters."""
         layer, features = self.first.layer, self.first.features
         return [
             Factor(torch.cat([self.adjoint[..., part] for part in layer.fed(i)], dim=-1), features[..., columns])

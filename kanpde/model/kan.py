@@ -104,6 +104,10 @@ class KAN:
         for what, count in (("products", self.products), ("start_products", self.start_products)):
             if count is not None and count < 0:
                 raise KanpdeError(f"{what}={count}: a number of nodes is not negative.")
+        if self.products and self.width is not None and not self.width:
+            raise KanpdeError(f"products={self.products}: a product node needs a hidden layer: give width=[0].")
+        if self.products == 0 and self.width is None:
+            raise KanpdeError("products=0: without product nodes give width, the numbers of sum nodes.")
         for number, w in enumerate(self.width or ()):
             if w < (0 if number == 0 and self.products else 1):
                 raise KanpdeError(f"width={list(self.width or ())}: every hidden layer needs at least one unit.")
@@ -133,10 +137,8 @@ class KAN:
         inputs of high degree and outer functions that are one cubic each, which can multiply functions of one variable.
         `docs/solvers.md` has the measurements.
         """
-        if self.width is not None:
-            choice = SUMS
-        else:
-            choice = AFFINE if problem.affine else NONLINEAR
+        by_equations = AFFINE if problem.affine else NONLINEAR
+        choice = by_equations if self.width is None else SUMS
         if self.products is not None:
             choice = {**choice, "start_products": None}
         missing = {name: value for name, value in choice.items() if getattr(self, name) is None}
