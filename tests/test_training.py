@@ -183,7 +183,7 @@ def test_growing_networks_and_adaptive_knots_end_where_the_run_ended(
     problem: Problem, device: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Stages end soon where they lose little, and every iteration is a checkpoint.
-    monkeypatch.setattr(kanpde.training, "COARSE", (3, 0.6))
+    monkeypatch.setattr(kanpde.training, "COARSE", 0.3)
     monkeypatch.setattr(Trainer, "_due", lambda _: True)
     saved: list[dict[str, Any]] = []
     case = trainer(problem, GROWING, device=device)
@@ -191,9 +191,9 @@ def test_growing_networks_and_adaptive_knots_end_where_the_run_ended(
     assert [layer.products for layer in network.layers] == [3, 0]
     lengths = [breaks.diff() for breaks in network.grids() if breaks is not None]
     assert sum(map(len, lengths)) == 2 * 7
-    assert {p["stage"] for p in saved} == {1, 2, 3}
+    assert {p["stage"] for p in saved} == {1, 2, 3, 4}  # 5, 6 and 7 intervals, then all products
     # The last one inside each stage, and the last one between two.
-    inside = [[p for p in saved if p["stage"] == stage and p["iteration"] > 0] for stage in (1, 2, 3)]
+    inside = [[p for p in saved if p["stage"] == stage and p["iteration"] > 0] for stage in (1, 2, 3, 4)]
     assert min(len(part) for part in inside[:-1]) < SOLVER.stage_iterations
     between = [p for p in saved if p["phase"] == "stages" and p["iteration"] == 0]
     for middle in [*(part[-1] for part in inside), between[-1]]:
@@ -258,8 +258,7 @@ def test_knots_go_where_the_front_is(device: torch.device) -> None:
     assert position.stage == 1
     along_x, along_y = case._promising(network, theta, 2)
     assert (len(along_x), len(along_y)) == (10, 10)
-    assert bool(along_x[3])  # from 0.3 to 0.4
-    assert set(along_x.nonzero()[:, 0].tolist()) < {2, 3, 4}
+    assert set(along_x.nonzero()[:, 0].tolist()) < {2, 3, 4}  # from 0.2 to 0.5
     assert not along_y.any()
     everywhere = case._promising(network, theta, 20)
     assert all(bool(mask.all()) for mask in everywhere)
