@@ -234,7 +234,8 @@ def test_all_product_nodes_start_on_the_knots_that_few_have_found(problem: Probl
         assert position.theta is not None
         assert len(position.theta) == anew.parameters > network.parameters
         for found, kept in zip(anew.grids(), network.grids(), strict=True):
-            assert found is not None and kept is not None
+            assert found is not None
+            assert kept is not None
             assert torch.equal(found, kept)
         (edges,) = anew.layers[1].edges
         assert edges.basis.size == deeper + 4
