@@ -33,6 +33,11 @@ RESOLVED = 1e-10
 """A relative residual below which finer stages would resolve rounding."""
 COARSE = 0.5
 """A stage of adaptive knots, but the last, ends when 5 iterations lower the loss by less than this factor."""
+SMOOTH = 1e-3
+"""A relative residual that a few product nodes on even knots reach only if the solution has no fronts."""
+SCOUTING_ITERATIONS = 20
+SCOUTING_CAUSAL = 20.0
+"""Gamma of the causal weights of scouting stages. On too few knots fronts would go astray, and the knots with them."""
 OVERFIT = 4.0
 """Ratio of held-out to training loss at which a stage is repeated on twice as many points."""
 MAX_DRAWS = 3
@@ -45,7 +50,7 @@ class Budget:
     """Limits of a training: iterations in all stages together, and seconds; the first one reached stops it."""
 
     iterations: int = 100_000
-    seconds: float = 120.0
+    seconds: float = 300.0
 
     def __post_init__(self) -> None:
         for name in ("iterations", "seconds"):
@@ -164,6 +169,7 @@ class Position:
     drawn: Tensor | None = None
     eased: int = 0
     since: int = 0
+    smooth: bool = False
     iteration: int = 0
     total: int = 0
     elapsed: float = 0.0
@@ -207,8 +213,7 @@ class Trainer:
         )
         self.ansatz = ansatz or Ansatz(problem, conditions)
         self.collocation = Collocation(self.ansatz, sampling, seed, self.like, scales)
-        self.stages = model.stages()
-        self._adaptive = isinstance(model, KAN) and model.adaptive
+        self._own_stages = model.stages()
 
     def run(
         self, position: Position | None = None, progress: Progress | None = None, checkpoint: Checkpoint | None = None
@@ -276,7 +281,9 @@ class Trainer:
                 self._save()
                 return
             p.memory, p.iteration = self.solver.kept(state), 0
-            if loss > OVERFIT * state.loss and p.draws < MAX_DRAWS and self.collocation.sampling.points is None:
+            p.smooth = p.smooth or self._turns_out_smooth(loss)
+            more = p.draws < MAX_DRAWS and self.collocation.sampling.points is None and not self._scouting
+            if loss > OVERFIT * state.loss and more:
                 p.draws, p.since = p.draws + 1, 0
             elif p.stage < len(self.stages) and 2 * loss > RESOLVED**2:
                 self._refine(network)
@@ -288,13 +295,44 @@ class Trainer:
         """Return the residuals on the points of the position."""
         p = self.position
         assert p.drawn is not None
-        return self.collocation.system(network, p.drawn.to(self.like), p.stage, p.draws, p.redraws, self._gamma())
+        return self.collocation.system(network, p.drawn.to(self.like), p.stage, p.draws, p.redraws, self._weighting())
+
+    @property
+    def stages(self) -> list[Stage]:
+        """The stages: those of the model, or those of a smooth solution once that is known."""
+        if isinstance(self.model, KAN) and self.position.smooth:
+            return self.model.smooth().stages()
+        return self._own_stages
+
+    @property
+    def _adaptive(self) -> bool:
+        """Whether stages choose the intervals that they cut."""
+        return isinstance(self.model, KAN) and self.model.adaptive and not self.position.smooth
+
+    @property
+    def _scouting(self) -> bool:
+        """Whether the present stage only looks for places of knots."""
+        return self.position.stage > 0 and self.stages[self.position.stage - 1].scouting
+
+    def _turns_out_smooth(self, loss: float) -> bool:
+        """Whether the stage before the scouting has resolved the solution well, so that none is needed."""
+        return self._adaptive and self._tries() and 2 * loss < SMOOTH**2
+
+    def _tries(self) -> bool:
+        """Whether the next stage is the first one that looks for places of knots."""
+        following = self.stages[self.position.stage : self.position.stage + 1]
+        return not self._scouting and any(stage.scouting for stage in following)
 
     def _gamma(self) -> float:
         """Return gamma of the causal weights: it halves down to 1 and is then 0, as it is behind the first stage."""
         p, gamma = self.position, self.collocation.sampling.causal
         first = p.stage == 1 and p.draws == 0 and (p.eased == 0 or gamma >= 2**p.eased)
         return gamma / 2**p.eased if first else 0.0
+
+    def _weighting(self) -> float:
+        """Return gamma of the present stage."""
+        timed = getattr(self.problem.geometry, "time", None) is not None
+        return SCOUTING_CAUSAL if self._scouting and timed else self._gamma()
 
     def _ease(self, network: Network, system: System, state: State) -> tuple[System, State]:
         """Halve gamma when the solver stops or a share of the stage's iterations has passed."""
@@ -320,7 +358,7 @@ class Trainer:
                 return state, f"iteration limit of the stage ({self.solver.stage_iterations})"
             if sampling.adaptive and p.iteration // sampling.redraw > p.redraws:
                 number = p.iteration // sampling.redraw
-                moved = self.collocation.system(network, state.theta, p.stage, p.draws, number, self._gamma())
+                moved = self.collocation.system(network, state.theta, p.stage, p.draws, number, self._weighting())
                 begun = self.solver.init(moved, state.theta, self.solver.kept(state))
                 if isfinite(begun.loss):
                     system, state, p.redraws, p.drawn = moved, begun, number, state.theta
@@ -340,9 +378,12 @@ class Trainer:
     def _coarse(self, state: State) -> bool:
         """Whether finer knots promise more than further iterations."""
         p, iterations = self.position, 5
-        if not self._adaptive or p.stage == len(self.stages) or p.iteration - p.since <= iterations or self._gamma():
+        if not self._adaptive or self._tries() or p.stage == len(self.stages) or self._gamma():
             return False
-        return state.loss > COARSE * float(p.history[-iterations]["loss"])
+        taken = p.iteration - p.since
+        if self._scouting and taken >= SCOUTING_ITERATIONS:
+            return True
+        return taken > iterations and state.loss > COARSE * float(p.history[-iterations]["loss"])
 
     def _refine(self, network: Network) -> None:
         """Go to the next stage: start all product nodes, or cover the activations and refine the bases, exactly."""
@@ -388,7 +429,9 @@ class Trainer:
         splines = [e.basis for e in network.layers[0].edges if isinstance(e.basis, BSpline)]
         every = [torch.ones(b.intervals, dtype=torch.bool, device=theta.device) for b in splines]
         finer, change = network.bisected(every)
-        system = self.collocation.system(finer, change.parameters(theta), self.position.stage, 0)
+        system = self.collocation.system(
+            finer, change.parameters(theta), self.position.stage, 0, gamma=self._weighting()
+        )
         gradient, diagonal = system.linearised(change.parameters(theta)).slopes()
         shape = finer.layers[0].features, finer.layers[0].outputs
         gains = (gradient.square() / diagonal.clamp_min(TINY))[finer.places[0]].view(shape).sum(dim=1)

@@ -22,11 +22,11 @@ INITIALISATIONS = ("linear", "power")
 KNOTS = ("adaptive", "uniform")
 AFFINE: dict[str, Any] = {
     "width": (0,),
-    "products": 4,
-    "grid": 48,
+    "products": 3,
+    "grid": 60,
     "degree": (11, 1),
     "hidden_grid": 1,
-    "start_grid": 12,
+    "start_grid": 15,
     "knots": "uniform",
     "noise": 0.3,
 }
@@ -66,8 +66,9 @@ class KAN:
     width: numbers of hidden sum nodes, one per hidden layer.
     products: number of product nodes in the first hidden layer, each a product of one function of every coordinate;
         none if only `width` is given.
-    start_products: their number in the first stages, which find out where knots are needed; all of them start anew
-        on these knots in a stage of their own. By default there is one number of them in all stages.
+    start_products: with adaptive knots, the number of product nodes that find out where knots are needed; then all start
+        anew on these knots. Before, half as many try whether the solution is smooth; if so they stay, and their knots
+        are refined evenly. By default there is one number of them in all stages.
     grid: intervals of the splines in the last stage. An integer is for the first layer, which resolves the solution;
         deeper layers, which combine a few smooth functions, get `hidden_grid`. A list gives every layer its own; its
         last entry repeats.
@@ -184,7 +185,21 @@ class KAN:
         last = self.products or 0
         if self.start_products is None or self.start_products >= last:
             return [Stage(grids, last) for grids in steps]
-        return [*(Stage(grids, self.start_products) for grids in steps), Stage(steps[-1], last)]
+        scouts = [Stage(grids, self.start_products, scouting=True) for grids in steps]
+        return [Stage(steps[0], self.few), *scouts, Stage(steps[-1], last)]
+
+    @property
+    def few(self) -> int:
+        """The number of product nodes that try whether the solution is smooth, before others look for knots."""
+        return max(1, (self.start_products or 0) // 2)
+
+    def smooth(self) -> KAN:
+        """Return what a smooth solution needs: the few product nodes on evenly refined knots."""
+        assert self.start_grid is not None, UNSUITED
+        grid = self.start_grid
+        while 2 * grid <= self.grids[0]:
+            grid *= 2
+        return replace(self, products=self.few, start_products=None, knots="uniform", grid=grid)
 
     def _ladder(self) -> list[tuple[int, ...]]:
         """Return the grids of the stages."""
@@ -212,7 +227,7 @@ class KAN:
         `periodic` are the axes along which it repeats with the length of the box.
         """
         assert self.width is not None, UNSUITED
-        grids, products = stage or self.stages()[0]
+        grids, products, _ = stage or self.stages()[0]
         sums = (*self.width, outputs)
         layers: list[Layer] = []
         for number, (g, k) in enumerate(zip(grids, self.degrees, strict=True)):

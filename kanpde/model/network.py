@@ -19,10 +19,14 @@ MARGIN = 0.02
 
 
 class Stage(NamedTuple):
-    """What a stage of training resolves: intervals per layer, and the product nodes of the first layer."""
+    """What a stage of training resolves: intervals per layer, and the product nodes of the first layer.
+
+    `scouting` stages only find out where knots are needed.
+    """
 
     grids: tuple[int, ...] = ()
     products: int = 0
+    scouting: bool = False
 
 
 class Passed(NamedTuple):
