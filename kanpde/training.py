@@ -36,6 +36,8 @@ COARSE = 0.5
 SMOOTH = 1e-3
 """A relative residual that a few product nodes on even knots reach only if the solution has no fronts."""
 SCOUTING_ITERATIONS = 20
+SETTLING_ITERATIONS = 30
+"""Iterations that random product nodes take at least before their knots are blamed."""
 SCOUTING_CAUSAL = 20.0
 """Gamma of the causal weights of scouting stages. On too few knots fronts would go astray, and the knots with them."""
 OVERFIT = 4.0
@@ -383,7 +385,8 @@ class Trainer:
         taken = p.iteration - p.since
         if self._scouting and taken >= SCOUTING_ITERATIONS:
             return True
-        return taken > iterations and state.loss > COARSE * float(p.history[-iterations]["loss"])
+        settled = iterations if self._scouting else SETTLING_ITERATIONS
+        return taken > settled and state.loss > COARSE * float(p.history[-iterations]["loss"])
 
     def _refine(self, network: Network) -> None:
         """Go to the next stage: start all product nodes, or cover the activations and refine the bases, exactly."""

@@ -294,7 +294,9 @@ def test_stages_of_adaptive_knots_grow_by_less_than_a_third() -> None:
 
 def test_all_product_nodes_come_in_a_stage_of_their_own() -> None:
     model = small_kan(width=(0,), products=6, start_products=2, grid=16, start_grid=10, knots="adaptive")
-    assert model.stages() == [Stage((10, 1), 2), Stage((13, 1), 2), Stage((16, 1), 2), Stage((16, 1), 6)]
+    scouts = [Stage((grid, 1), 2, scouting=True) for grid in (10,)]
+    assert model.stages() == [Stage((10, 1), 1), *scouts, *(Stage((grid, 1), 6) for grid in (10, 13, 16))]
+    assert replace(model, grid=45).smooth().stages() == [Stage((grid, 1), 1) for grid in (10, 20, 40)]
     assert replace(model, start_products=6).stages() == replace(model, start_products=None).stages()
     assert {stage.products for stage in replace(model, start_products=9).stages()} == {6}
 

@@ -32,9 +32,9 @@ AFFINE: dict[str, Any] = {
 }
 NONLINEAR: dict[str, Any] = {
     "width": (0,),
-    "products": 18,
+    "products": 16,
     "start_products": 8,
-    "grid": 70,
+    "grid": 74,
     "degree": (9, 1),
     "hidden_grid": 1,
     "start_grid": 16,
@@ -51,6 +51,8 @@ SUMS: dict[str, Any] = {
     "noise": 0.1,
 }
 UNSUITED = "settings with None: call suited(problem) first"
+SCOUTED = 0.8
+"""Share of the final grid up to which stages with `start_products` find places for knots."""
 GROWTH = 1.3
 """Factor by which a stage of adaptive knots adds intervals, at most."""
 REACH = 0.9
@@ -66,9 +68,9 @@ class KAN:
     width: numbers of hidden sum nodes, one per hidden layer.
     products: number of product nodes in the first hidden layer, each a product of one function of every coordinate;
         none if only `width` is given.
-    start_products: with adaptive knots, the number of product nodes that find out where knots are needed; then all start
-        anew on these knots. Before, half as many try whether the solution is smooth; if so they stay, and their knots
-        are refined evenly. By default there is one number of them in all stages.
+    start_products: with adaptive knots, the number of product nodes that find out where knots are needed; then all
+        start anew on these knots. Before, half as many try whether the solution is smooth; if so they stay, and their
+        knots are refined evenly. By default there is one number of them in all stages.
     grid: intervals of the splines in the last stage. An integer is for the first layer, which resolves the solution;
         deeper layers, which combine a few smooth functions, get `hidden_grid`. A list gives every layer its own; its
         last entry repeats.
@@ -185,8 +187,9 @@ class KAN:
         last = self.products or 0
         if self.start_products is None or self.start_products >= last:
             return [Stage(grids, last) for grids in steps]
-        scouts = [Stage(grids, self.start_products, scouting=True) for grids in steps]
-        return [Stage(steps[0], self.few), *scouts, Stage(steps[-1], last)]
+        scouted = max(1, sum(grids[0] <= SCOUTED * steps[-1][0] for grids in steps))
+        scouts = [Stage(grids, self.start_products, scouting=True) for grids in steps[:scouted]]
+        return [Stage(steps[0], self.few), *scouts, *(Stage(grids, last) for grids in steps[scouted - 1 :])]
 
     @property
     def few(self) -> int:
