@@ -66,8 +66,8 @@ def plot_solution(sample: Sample, path: Path, method: str = "solution", rel_l2: 
 def plot_convergence(histories: Histories, path: Path) -> None:
     """Draw loss and held-out loss of each method against iterations and against seconds.
 
-    A circle marks where a stage begins. Axes are logarithmic in a loss that is not zero throughout, and in iterations or seconds where the
-    methods differ in them by more than a factor of ten.
+    A circle marks where a stage begins. Axes are logarithmic in the loss, unless it is zero throughout, and in
+    iterations or seconds where the methods differ in them by more than a factor of ten.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.5, 4.2), layout="constrained")
