@@ -66,17 +66,21 @@ def plot_solution(sample: Sample, path: Path, method: str = "solution", rel_l2: 
 def plot_convergence(histories: Histories, path: Path) -> None:
     """Draw loss and held-out loss of each method against iterations and against seconds.
 
-    A circle marks where a stage begins. Axes are logarithmic in the loss, and in iterations or seconds where the
-    methods differ in them by more than a factor of ten.
+    A circle marks where a stage begins. Axes are logarithmic in the loss, unless it is zero throughout, and in
+    iterations or seconds where the methods differ in them by more than a factor of ten.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.5, 4.2), layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
+        positive = any(
+            float(row[loss]) > 0 for rows in histories.values() for row in rows for loss in ("loss", "held_out")
+        )
         for axes, column, label in zip(panels, ("iteration", "seconds"), ("iteration", "time (s)"), strict=True):
             ends = [max(float(row[column]) for row in rows) for rows in histories.values() if rows]
             for number, rows in enumerate(histories.values()):
                 _draw_history(axes, column, rows, COLOURS[number % len(COLOURS)])
-            axes.set_yscale("log", nonpositive="mask")
+            if positive:
+                axes.set_yscale("log", nonpositive="mask")
             if ends and max(ends) > 10 * min(ends):
                 axes.set_xscale("log", nonpositive="mask")
             axes.set_xlabel(label)

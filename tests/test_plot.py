@@ -101,6 +101,12 @@ def test_a_diverged_history_is_drawn(tmp_path):
     drawn(tmp_path / "convergence.png")
 
 
+def test_a_loss_that_is_zero_from_the_start_is_drawn(tmp_path):
+    rows = [{**row, "loss": 0.0, "held_out": 0.0} for row in history(1)]
+    plot_convergence({"kan": rows}, tmp_path / "convergence.png")
+    drawn(tmp_path / "convergence.png")
+
+
 def test_scales_are_powers_of_ten():
     assert _scale(np.array([0.0])) == (1.0, "")
     assert _scale(np.array([-3.0, 900.0])) == (1.0, "")
