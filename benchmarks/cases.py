@@ -27,7 +27,8 @@ class Target:
 class Case:
     """A problem with its arguments and, where they are not the defaults, the network and the budget.
 
-    `unknown` names the unknown whose error counts; None takes the norm that all unknowns share.
+    `unknown` names the unknown whose error counts; None takes the norm that all unknowns share. `slabs` are those of
+    `kanpde.solve`.
     """
 
     problem: str
@@ -36,6 +37,7 @@ class Case:
     model: KAN | None = None
     budget: Budget = field(default_factory=Budget)
     unknown: str | None = None
+    slabs: int | tuple[float, ...] = 1
     name: str = ""
 
     @property
@@ -62,6 +64,20 @@ CASES = (
     Case("burgers1d", Target(1e-7, 3000, 300), budget=LONG),
     Case("allen_cahn", Target(1e-5, 3000, 300), budget=LONG),
     Case("kdv", Target(1e-6, 3000, 300), budget=LONG),
+    Case(
+        "allen_cahn",
+        Target(1e-5, 3000, 300),
+        model=KAN(products=9, start_products=4, grid=42, knots="adaptive"),
+        slabs=(0.2, 0.5),
+        name="allen_cahn-slabs",
+    ),
+    Case(
+        "kdv",
+        Target(1e-6, 3000, 300),
+        model=KAN(products=9, start_products=4, grid=36, knots="adaptive"),
+        slabs=4,
+        name="kdv-slabs",
+    ),
     Case("poisson_nonlinear", Target(1e-10, 500, 30)),
     Case("kovasznay", Target(1e-9, 1000, 120), unknown="u"),
     Case("poisson2d", Target(1e-6), model=KAN(width=(5, 5, 5, 5, 5)), name="poisson2d-deep"),

@@ -48,12 +48,18 @@ def spelled(model: KAN) -> str:
     return f"KAN({', '.join(f'{name}={value!r}' for name, value, default in values if value != default)})"
 
 
+def settings(case: Case) -> str | None:
+    """Return the network and slabs of a case that are not the defaults; None if all are."""
+    model = [] if case.model is None else [spelled(case.model)]
+    return ", ".join(model + ([] if case.slabs == 1 else [f"slabs={case.slabs!r}"])) or None
+
+
 def made_with(case: Case, threads: int | None) -> dict[str, Any]:
     """Return all that a measurement depends on but the seed."""
     return {
         "problem": case.problem,
         "arguments": dict(case.arguments),
-        "model": None if case.model is None else spelled(case.model),
+        "model": settings(case),
         "budget": asdict(case.budget),
         "unknown": case.unknown,
         "threads": threads,
