@@ -296,7 +296,7 @@ def test_all_product_nodes_come_in_a_stage_of_their_own() -> None:
     model = small_kan(width=(0,), products=6, start_products=2, grid=16, start_grid=10, knots="adaptive")
     scouts = [Stage((grid, 1), 2, scouting=True) for grid in (10,)]
     assert model.stages() == [Stage((10, 1), 1), *scouts, *(Stage((grid, 1), 6) for grid in (10, 13, 16))]
-    assert replace(model, grid=45).smooth().stages() == [Stage((grid, 1), 1) for grid in (10, 20, 40)]
+    assert replace(model, grid=45).smooth().stages() == [Stage((grid, 1), 1) for grid in (10, 20)]
     assert replace(model, start_products=6).stages() == replace(model, start_products=None).stages()
     assert {stage.products for stage in replace(model, start_products=9).stages()} == {6}
 

@@ -197,10 +197,10 @@ class KAN:
         return max(1, (self.start_products or 0) // 2)
 
     def smooth(self) -> KAN:
-        """Return what a smooth solution needs: the few product nodes on evenly refined knots."""
+        """Return what a smooth solution needs: the few product nodes, on even knots, at most half as many as a front."""
         assert self.start_grid is not None, UNSUITED
-        grid = self.start_grid
-        while 2 * grid <= self.grids[0]:
+        grid = min(self.start_grid, self.grids[0])
+        while 4 * grid <= self.grids[0]:
             grid *= 2
         return replace(self, products=self.few, start_products=None, knots="uniform", grid=grid)
 
