@@ -216,6 +216,7 @@ class Trainer:
         self.ansatz = ansatz or Ansatz(problem, conditions)
         self.collocation = Collocation(self.ansatz, sampling, seed, self.like, scales)
         self._own_stages = model.stages()
+        self.position = Position()
 
     def run(
         self, position: Position | None = None, progress: Progress | None = None, checkpoint: Checkpoint | None = None
@@ -232,7 +233,7 @@ class Trainer:
 
     def found(self, position: Position) -> tuple[Network, Tensor]:
         """Return the best network of a position and its parameters (P,)."""
-        best = position.best
+        self.position, best = position, position.best
         assert best is not None
         return self._network(best["bases"]), best["theta"].to(self.like)
 

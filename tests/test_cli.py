@@ -232,7 +232,7 @@ def test_a_run_leaves_its_files(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     for part in (
         "poisson2d: ",
-        "Kernel(damping=0.01",
+        "LevenbergMarquardt(damping=0.01",
         "seed 0",
         "1 thread,",
         "float64",

@@ -223,14 +223,15 @@ def test_all_product_nodes_start_on_the_knots_that_few_have_found(problem: Probl
         model = replace(GROWING, grid=(7, deeper), start_grid=2, knots="adaptive" if deeper == 1 else "uniform")
         case = trainer(problem, model, iterations=11, device=device)
         network, theta, position = case.run()
-        position.stage = len(case.stages) - 1
+        position.stage = next(i for i, stage in enumerate(case.stages) if stage.products == 3)
         if deeper == 1:
             masks = [torch.arange(len(b) - 1, device=device) == 1 for b in network.grids() if b is not None]
             network, change = network.bisected(masks)
             theta = change.parameters(theta)
         position.theta, position.memory = theta, {"damping": 0.5}
         case._refine(network)
-        assert (position.stage, position.iteration, position.memory) == (len(case.stages), 0, None)
+        assert case.stages[position.stage - 1].products == 3
+        assert (position.iteration, position.memory) == (0, None)
         anew = case._network(position.bases)
         assert [layer.products for layer in anew.layers] == [3, 0]
         assert position.theta is not None
@@ -240,7 +241,7 @@ def test_all_product_nodes_start_on_the_knots_that_few_have_found(problem: Probl
             assert kept is not None
             assert torch.equal(found, kept)
         (edges,) = anew.layers[1].edges
-        assert edges.basis.size == deeper + 4
+        assert edges.basis.size == case.stages[position.stage - 1].grids[1] + 4
         # Random, but the same again.
         theta, position.stage = position.theta, position.stage - 1
         case._refine(network)

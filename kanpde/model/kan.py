@@ -197,7 +197,7 @@ class KAN:
         return max(1, (self.start_products or 0) // 2)
 
     def smooth(self) -> KAN:
-        """Return what a smooth solution needs: the few product nodes, on even knots, at most half as many as a front."""
+        """Return what a smooth solution needs: the few product nodes, on at most half as many and even knots."""
         assert self.start_grid is not None, UNSUITED
         grid = min(self.start_grid, self.grids[0])
         while 4 * grid <= self.grids[0]:
