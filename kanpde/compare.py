@@ -213,7 +213,7 @@ def introduction(
     yield f"{problem.geometry}, unknowns {', '.join(problem.unknowns)}"
     for row in rows:
         yield f"  {row.label}: {row.kind}, " + ("imposed exactly" if row.hard else f"{row.points} points")
-    yield f"{model.suited(problem)}, {final_network(problem, model).parameters} parameters"
+    yield f"{model.suited(problem)}, at most {final_network(problem, model).parameters} parameters"
     yield f"{solver}"
     if job.slabs != 1 or job.corrections:
         yield f"slabs {shown(job.slabs)}, corrections {job.corrections}: as many networks, one after the other"

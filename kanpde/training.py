@@ -113,9 +113,10 @@ class Collocation:
         """Return the residuals on a stage's own points, with causal weights if gamma is not 0."""
         seed = self.seed * 7_368_787 + stage * 10_007 + draws * 1_009 + redraws * 101
         count = self.count(network, draws)
-        sets = self._sets(self.sampling.rule, count, seed, network)
-        if self.sampling.adaptive > 0 and stage > 0:
-            sets = self._adapted(sets, network, theta, count, seed)
+        chosen = round(self.sampling.adaptive * count) if stage > 0 else 0
+        sets = self._sets(self.sampling.rule, count, seed, network, count - chosen)
+        if chosen:
+            sets = self._adapted(sets, network, theta, chosen, seed)
         if gamma:
             labels = tuple(self.ansatz.problem.equations)
             sets[labels] = earlier(sets[labels], self.ansatz.problem.geometry, gamma)
@@ -126,10 +127,14 @@ class Collocation:
         count = max(HELD_OUT_LEAST, self.count(network, draws) // 2)
         return System(self.ansatz, network, self._sets("sobol", count, HELD_OUT_SEED + self.seed, network), self.scales)
 
-    def _sets(self, rule: str, count: int, seed: int, network: Network | None) -> dict[tuple[str, ...], PointSet]:
+    def _sets(
+        self, rule: str, count: int, seed: int, network: Network | None, even: int | None = None
+    ) -> dict[tuple[str, ...], PointSet]:
+        """Return the points of equations, `even` of the `count` if not all, and of soft conditions."""
         problem, geometry = self.ansatz.problem, self.ansatz.problem.geometry
         grids = network.grids() if network and isinstance(geometry, Box) else None
-        inside = draw((geometry.interior(),), geometry.names, rule, count, seed, self.like, grids)
+        within = count if even is None else even
+        inside = draw((geometry.interior(),), geometry.names, rule, within, seed, self.like, grids)
         sets = {tuple(problem.equations): inside}
         boundary = self.sampling.boundary_count(count, geometry.dimension)
         for number, label in enumerate(self.ansatz.soft, start=1):
@@ -138,18 +143,17 @@ class Collocation:
         return sets
 
     def _adapted(
-        self, sets: dict[tuple[str, ...], PointSet], network: Network, theta: Tensor, count: int, seed: int
+        self, sets: dict[tuple[str, ...], PointSet], network: Network, theta: Tensor, chosen: int, seed: int
     ) -> dict[tuple[str, ...], PointSet]:
+        """Add so many points where the residuals of the equations are large, with their share of the weights."""
         labels = tuple(self.ansatz.problem.equations)
-        share, geometry = self.sampling.adaptive, self.ansatz.problem.geometry
-        chosen = round(share * count)
+        share, geometry, even = self.sampling.adaptive, self.ansatz.problem.geometry, sets[labels]
 
         def size(at: Points) -> Tensor:
             points = PointSet(at, self.like.new_ones(len(at)))
             return System(self.ansatz, network, {labels: points}, self.scales).magnitude(theta)
 
         large = draw_where_large(geometry.interior(), geometry.names, chosen, seed + 5, size, self.like)
-        even = draw((geometry.interior(),), geometry.names, self.sampling.rule, count - chosen, seed, self.like)
         array = torch.cat([even.at.array(), large.at.array()])
         weights = torch.cat([(1 - share) * even.weights, share * large.weights])
         return {**sets, labels: PointSet(Points.of(geometry.names, array), weights)}
@@ -241,10 +245,10 @@ class Trainer:
         """Run every random start a few iterations and keep the one with the lowest held-out loss."""
         p, network = self.position, self._network({})
         held_out = self.collocation.held_out(network, 0)
+        system = self.collocation.system(network, self.like, 0, 0, gamma=self._gamma())  # the same for all starts
         while p.start < self.solver.starts:
             generator = torch.Generator().manual_seed(self.seed * 6_700_417 + p.start)
             theta = self.model.initial_parameters(network, generator)
-            system = self.collocation.system(network, theta, 0, 0, gamma=self._gamma())
             state = self.solver.init(system, theta)
             for _ in range(self.solver.start_iterations):
                 if state.stopped or self._spent():
@@ -334,8 +338,7 @@ class Trainer:
 
     def _weighting(self) -> float:
         """Return gamma of the present stage."""
-        timed = getattr(self.problem.geometry, "time", None) is not None
-        return SCOUTING_CAUSAL if self._scouting and timed else self._gamma()
+        return SCOUTING_CAUSAL if self._scouting and self.problem.geometry.time is not None else self._gamma()
 
     def _ease(self, network: Network, system: System, state: State) -> tuple[System, State]:
         """Halve gamma when the solver stops or a share of the stage's iterations has passed."""
@@ -433,10 +436,9 @@ class Trainer:
         splines = [e.basis for e in network.layers[0].edges if isinstance(e.basis, BSpline)]
         every = [torch.ones(b.intervals, dtype=torch.bool, device=theta.device) for b in splines]
         finer, change = network.bisected(every)
-        system = self.collocation.system(
-            finer, change.parameters(theta), self.position.stage, 0, gamma=self._weighting()
-        )
-        gradient, diagonal = system.linearised(change.parameters(theta)).slopes()
+        theta = change.parameters(theta)
+        system = self.collocation.system(finer, theta, self.position.stage, 0, gamma=self._weighting())
+        gradient, diagonal = system.linearised(theta).slopes()
         shape = finer.layers[0].features, finer.layers[0].outputs
         gains = (gradient.square() / diagonal.clamp_min(TINY))[finer.places[0]].view(shape).sum(dim=1)
         found = []
@@ -444,9 +446,9 @@ class Trainer:
             if isinstance(e.basis, BSpline):
                 centre = torch.arange(e.basis.intervals // 2, device=theta.device) * 2 + (e.basis.degree + 1) // 2
                 found.append(part[0, centre % e.basis.size])
-        order = torch.cat(found).argsort(descending=True, stable=True)[:count]
-        chosen = torch.zeros(len(torch.cat(found)), dtype=torch.bool, device=theta.device)
-        chosen[order] = True
+        order = torch.cat(found).argsort(descending=True, stable=True)
+        chosen = torch.zeros_like(order, dtype=torch.bool)
+        chosen[order[:count]] = True
         return list(chosen.split([b.intervals for b in splines]))
 
     def _network(self, saved: dict[str, Any]) -> Network:

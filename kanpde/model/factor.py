@@ -16,7 +16,7 @@ from torch import Tensor
 from kanpde.model.layer import Layer
 from kanpde.multiindex import IndexSet
 
-BLOCK_POINTS = 512
+BLOCK_POINTS = 256
 """Points that a block of the first layer has at least, on average."""
 
 

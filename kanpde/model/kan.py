@@ -1,4 +1,4 @@
-"""Kolmogorov-Arnold networks: B-splines on the edges, sums at the nodes (Liu et al. 2024)."""
+"""Kolmogorov-Arnold networks: B-splines on the edges, sums and products at the nodes (Liu et al. 2024)."""
 
 from __future__ import annotations
 
@@ -199,10 +199,11 @@ class KAN:
     def smooth(self) -> KAN:
         """Return what a smooth solution needs: the few product nodes, on at most half as many and even knots."""
         assert self.start_grid is not None, UNSUITED
-        grid = min(self.start_grid, self.grids[0])
-        while 4 * grid <= self.grids[0]:
+        first, *deeper = self.grids
+        grid = min(self.start_grid, first)
+        while 4 * grid <= first:
             grid *= 2
-        return replace(self, products=self.few, start_products=None, knots="uniform", grid=grid)
+        return replace(self, products=self.few, start_products=None, knots="uniform", grid=(grid, *deeper))
 
     def _ladder(self) -> list[tuple[int, ...]]:
         """Return the grids of the stages."""
