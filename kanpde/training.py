@@ -8,38 +8,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from math import inf, isfinite, log2, nan
+from math import inf, isfinite, log2, nan, sqrt
 from time import perf_counter
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from kanpde.basis import BSpline
+from kanpde.collocation import Collocation
 from kanpde.errors import KanpdeError
-from kanpde.field import Points
 from kanpde.geometry import Box
+from kanpde.growth import continued, intervals, promising, widened
 from kanpde.model import KAN, MLP, Ansatz, Network
-from kanpde.model.network import Stage
-from kanpde.problem import Problem
-from kanpde.residual import System, residual_scales
-from kanpde.sampling import PointSet, Sampling, draw, draw_where_large, earlier
+from kanpde.model.network import Change, Stage
+from kanpde.problem import Periodic, Problem
+from kanpde.residual import System
+from kanpde.sampling import Sampling
 from kanpde.solver import Solver, State
 
-HELD_OUT_SEED = 1_000_003
-HELD_OUT_LEAST = 2000
 TINY = 1e-300
 RESOLVED = 1e-10
 """A relative residual below which finer stages would resolve rounding."""
-COARSE = 0.5
-"""A stage of adaptive knots, but the last, ends when 5 iterations lower the loss by less than this factor."""
 SMOOTH = 1e-3
 """A relative residual that a few product nodes on even knots reach only if the solution has no fronts."""
-SCOUTING_ITERATIONS = 20
-SETTLING_ITERATIONS = 30
-"""Iterations that random product nodes take at least before their knots are blamed."""
-SCOUTING_CAUSAL = 20.0
-"""Gamma of the causal weights of scouting stages. On too few knots fronts would go astray, and the knots with them."""
+HORIZONS = 10
+"""Steps in which the time of a growing network goes from the start to the end of its interval."""
+CLOSE = 6e-4
+"""A relative residual below which a growing network goes on in time."""
+GROWTHS = 3
+"""A growing network goes on in time after so many growths, however large the residual."""
+HELPFUL = 1.5
+"""A growth that divides the residual by this is followed by one of its kind, or else by one of the other kind."""
+MORE_KNOTS, MORE_PRODUCTS = 0.15, 0.3
+"""What a growth adds, relative to what there is."""
+GROWTH_ITERATIONS = 60
+SETTLING, SETTLING_PRODUCTS = 20, 30
+"""Iterations of a growing network, or of one with new product nodes, before it may be judged."""
+HALVING = 12
+"""A growing network grows on when so many iterations do not halve the loss."""
 OVERFIT = 4.0
 """Ratio of held-out to training loss at which a stage is repeated on twice as many points."""
 MAX_DRAWS = 3
@@ -86,88 +92,18 @@ Progress = Callable[[Row], None]
 Checkpoint = Callable[[dict[str, Any]], None]
 
 
-class Collocation:
-    """Point sets for every stage, and the fixed held-out set, which is never trained on."""
-
-    def __init__(
-        self,
-        ansatz: Ansatz,
-        sampling: Sampling,
-        seed: int,
-        like: Tensor,
-        scales: Mapping[str, float] | None = None,
-    ) -> None:
-        self.ansatz = ansatz
-        self.sampling = sampling
-        self.seed = seed
-        self.like = like
-        self.scales = scales or residual_scales(ansatz, self._sets("sobol", HELD_OUT_LEAST, HELD_OUT_SEED, None))
-
-    def count(self, network: Network, draws: int) -> int:
-        """Return the number of interior points of the `draws`-th draw of a stage; each has twice as many."""
-        return self.sampling.interior_count(network.parameters) * 2**draws
-
-    def system(
-        self, network: Network, theta: Tensor, stage: int, draws: int, redraws: int = 0, gamma: float = 0.0
-    ) -> System:
-        """Return the residuals on a stage's own points, with causal weights if gamma is not 0."""
-        seed = self.seed * 7_368_787 + stage * 10_007 + draws * 1_009 + redraws * 101
-        count = self.count(network, draws)
-        chosen = round(self.sampling.adaptive * count) if stage > 0 else 0
-        sets = self._sets(self.sampling.rule, count, seed, network, count - chosen)
-        if chosen:
-            sets = self._adapted(sets, network, theta, chosen, seed)
-        if gamma:
-            labels = tuple(self.ansatz.problem.equations)
-            sets[labels] = earlier(sets[labels], self.ansatz.problem.geometry, gamma)
-        return System(self.ansatz, network, sets, self.scales)
-
-    def held_out(self, network: Network, draws: int) -> System:
-        """Return the residuals on the held-out points."""
-        count = max(HELD_OUT_LEAST, self.count(network, draws) // 2)
-        return System(self.ansatz, network, self._sets("sobol", count, HELD_OUT_SEED + self.seed, network), self.scales)
-
-    def _sets(
-        self, rule: str, count: int, seed: int, network: Network | None, even: int | None = None
-    ) -> dict[tuple[str, ...], PointSet]:
-        """Return the points of equations, `even` of the `count` if not all, and of soft conditions."""
-        problem, geometry = self.ansatz.problem, self.ansatz.problem.geometry
-        grids = network.grids() if network and isinstance(geometry, Box) else None
-        within = count if even is None else even
-        inside = draw((geometry.interior(),), geometry.names, rule, within, seed, self.like, grids)
-        sets = {tuple(problem.equations): inside}
-        boundary = self.sampling.boundary_count(count, geometry.dimension)
-        for number, label in enumerate(self.ansatz.soft, start=1):
-            patches = geometry.boundary(problem.conditions[label].where)
-            sets[(label,)] = draw(patches, geometry.names, rule, boundary, seed + 31 * number, self.like)
-        return sets
-
-    def _adapted(
-        self, sets: dict[tuple[str, ...], PointSet], network: Network, theta: Tensor, chosen: int, seed: int
-    ) -> dict[tuple[str, ...], PointSet]:
-        """Add so many points where the residuals of the equations are large, with their share of the weights."""
-        labels = tuple(self.ansatz.problem.equations)
-        share, geometry, even = self.sampling.adaptive, self.ansatz.problem.geometry, sets[labels]
-
-        def size(at: Points) -> Tensor:
-            points = PointSet(at, self.like.new_ones(len(at)))
-            return System(self.ansatz, network, {labels: points}, self.scales).magnitude(theta)
-
-        large = draw_where_large(geometry.interior(), geometry.names, chosen, seed + 5, size, self.like)
-        array = torch.cat([even.at.array(), large.at.array()])
-        weights = torch.cat([(1 - share) * even.weights, share * large.weights])
-        return {**sets, labels: PointSet(Points.of(geometry.names, array), weights)}
-
-
 @dataclass
 class Position:
     """Where a training stands, as plain data.
 
     phase: "starts", "stages" or "done". `drawn` are the parameters from which a stage's adaptive points were drawn, at
-    the `redraws`-th time. `bases` are what the network's bases became (`Network.saved`).
+    the `redraws`-th time. `bases` are what the network's bases became (`Network.saved`). `horizon` is the part of the
+    time interval that points lie in; in it a network grew `growths` times, last from a relative `residual`, and `grows`
+    next in "knots" or "products". `chosen` is the best random start.
     """
 
     phase: str = "starts"
+    attempt: int = 0
     start: int = 0
     stage: int = 1
     draws: int = 0
@@ -175,13 +111,17 @@ class Position:
     drawn: Tensor | None = None
     eased: int = 0
     since: int = 0
-    smooth: bool = False
+    horizon: float = 1.0
+    growths: int = 0
+    grows: str = "knots"
+    residual: float = inf
     iteration: int = 0
     total: int = 0
     elapsed: float = 0.0
     bases: dict[str, Any] = field(default_factory=dict)
     theta: Tensor | None = None
     memory: dict[str, Any] | None = None
+    chosen: dict[str, Any] | None = None
     best: dict[str, Any] | None = None
     stopped: str = ""
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -211,7 +151,7 @@ class Trainer:
         model = model.suited(problem)
         model.check(problem.order)
         sampling.check(problem.geometry)
-        self.problem, self.model, self.solver, self.budget, self.seed = problem, model, solver, budget, seed
+        self.problem, self.solver, self.budget, self.seed = problem, solver, budget, seed
         self.like = torch.zeros((), dtype=torch.float64, device=device)
         self.lower, self.upper = (
             self.like.new_tensor(problem.geometry.lower),
@@ -219,7 +159,7 @@ class Trainer:
         )
         self.ansatz = ansatz or Ansatz(problem, conditions)
         self.collocation = Collocation(self.ansatz, sampling, seed, self.like, scales)
-        self._own_stages = model.stages()
+        self.attempts = model.attempts()
         self.position = Position()
 
     def run(
@@ -229,10 +169,13 @@ class Trainer:
         self.position = position or Position()
         self._progress, self._checkpoint = progress, checkpoint
         self._begin = perf_counter() - self.position.elapsed
-        if self.position.phase == "starts":
-            self._starts()
-        if self.position.phase == "stages":
-            self._stages()
+        if self.position.phase != "done":
+            self.position.stopped = ""
+        while self.position.phase != "done" and not self.position.stopped:
+            if self.position.phase == "starts":
+                self._starts()
+            else:
+                self._stages()
         return *self.found(self.position), self.position
 
     def found(self, position: Position) -> tuple[Network, Tensor]:
@@ -243,11 +186,14 @@ class Trainer:
 
     def _starts(self) -> None:
         """Run every random start a few iterations and keep the one with the lowest held-out loss."""
-        p, network = self.position, self._network({})
-        held_out = self.collocation.held_out(network, 0)
-        system = self.collocation.system(network, self.like, 0, 0, gamma=self._gamma())  # the same for all starts
+        p = self.position
+        p.horizon = 1 / HORIZONS if self._adaptive and self._passes_time() else 1.0
+        network = self._network({})
+        held_out = self.collocation.held_out(network, 0, p.horizon)
+        whole = self.collocation.held_out(network, 0)
+        system = self.collocation.system(network, self.like, 0, 0, 0, self._gamma(), p.horizon)  # the same for all
         while p.start < self.solver.starts:
-            generator = torch.Generator().manual_seed(self.seed * 6_700_417 + p.start)
+            generator = torch.Generator().manual_seed(self.seed * 6_700_417 + 1_000 * p.attempt + p.start)
             theta = self.model.initial_parameters(network, generator)
             state = self.solver.init(system, theta)
             for _ in range(self.solver.start_iterations):
@@ -256,17 +202,17 @@ class Trainer:
                 state = self._step(system, state)
                 p.iteration += 1
                 self._note(0, state, nan)
-            self._offer(network, state.theta, held_out.loss(state.theta))
+            p.chosen = better(p.chosen, network, state.theta, held_out.loss(state.theta))
+            self._offer(network, state.theta, whole.loss(state.theta))
             p.start += 1
             p.iteration = 0
             self._save()
-        assert p.best is not None
-        p.phase, p.theta, p.bases = "stages", p.best["theta"], p.best["bases"]
+        assert p.chosen is not None
+        p.phase, p.theta, p.bases = "stages", p.chosen["theta"], p.chosen["bases"]
 
     def _stages(self) -> None:
         """Train stage after stage; a spent budget leaves the position in its stage, so that a larger one goes on."""
         p = self.position
-        p.stopped = ""
         while p.phase == "stages" and not p.stopped:
             network = self._network(p.bases)
             assert p.theta is not None
@@ -274,25 +220,30 @@ class Trainer:
             if p.iteration == 0:
                 p.redraws, p.drawn = 0, theta
             system = self._system(network)
-            held_out = self.collocation.held_out(network, p.draws)
+            held_out = self.collocation.held_out(network, p.draws, p.horizon)
             if p.iteration and p.memory is not None:
                 state = self.solver.restored(system, theta, p.memory)
             else:
                 state = self.solver.init(system, theta, p.memory)
             state, stopped = self._iterate(network, system, held_out, state)
             loss = held_out.loss(state.theta)
-            self._offer(network, state.theta, loss)
+            self._offer(network, state.theta, self.collocation.held_out(network, p.draws).loss(state.theta))
             p.theta = state.theta
             if self._spent():
-                p.memory, p.stopped = self.solver.saved(state), stopped
+                p.memory, p.stopped = self.solver.saved(state), self._spent()
                 self._save()
                 return
             p.memory, p.iteration = self.solver.kept(state), 0
-            p.smooth = p.smooth or self._turns_out_smooth(loss)
-            more = p.draws < MAX_DRAWS and self.collocation.sampling.points is None and not self._scouting
-            if loss > OVERFIT * state.loss and more:
+            grown = not self._adaptive or self._grown(network)
+            if p.stage == 1 and p.attempt + 1 < len(self.attempts) and 2 * state.loss > SMOOTH**2:
+                self._attempt_more()
+            elif grown and loss > OVERFIT * state.loss and p.draws < MAX_DRAWS and not self.collocation.sampling.points:
                 p.draws, p.since = p.draws + 1, 0
-            elif p.stage < len(self.stages) and 2 * loss > RESOLVED**2:
+            elif p.horizon == 1 and 2 * loss <= RESOLVED**2:
+                p.phase, p.stopped = "done", stopped
+            elif not grown:
+                self._grow(network, sqrt(2 * max(loss, state.loss)))
+            elif not self._adaptive and p.stage < len(self.stages):
                 self._refine(network)
             else:
                 p.phase, p.stopped = "done", stopped
@@ -302,43 +253,43 @@ class Trainer:
         """Return the residuals on the points of the position."""
         p = self.position
         assert p.drawn is not None
-        return self.collocation.system(network, p.drawn.to(self.like), p.stage, p.draws, p.redraws, self._weighting())
+        drawn = p.drawn.to(self.like)
+        return self.collocation.system(network, drawn, p.stage, p.draws, p.redraws, self._gamma(), p.horizon)
+
+    @property
+    def model(self) -> KAN | MLP:
+        """What is trained at present."""
+        return self.attempts[self.position.attempt]
 
     @property
     def stages(self) -> list[Stage]:
-        """The stages: those of the model, or those of a smooth solution once that is known."""
-        if isinstance(self.model, KAN) and self.position.smooth:
-            return self.model.smooth().stages()
-        return self._own_stages
+        """Its stages."""
+        return self.model.stages()
 
     @property
     def _adaptive(self) -> bool:
-        """Whether stages choose the intervals that they cut."""
-        return isinstance(self.model, KAN) and self.model.adaptive and not self.position.smooth
+        """Whether the network grows where it needs to."""
+        return isinstance(self.model, KAN) and self.model.adaptive
 
-    @property
-    def _scouting(self) -> bool:
-        """Whether the present stage only looks for places of knots."""
-        return self.position.stage > 0 and self.stages[self.position.stage - 1].scouting
+    def _passes_time(self) -> bool:
+        """Whether the equations can be solved up to any time, since no condition is one at the end."""
+        geometry, conditions = self.problem.geometry, self.problem.conditions.values()
+        if not isinstance(geometry, Box) or geometry.time is None or geometry.time in self.problem.periodic:
+            return False
+        end = geometry.names.index(geometry.time), 1
+        return not any(end in geometry.faces(c.where) for c in conditions if not isinstance(c, Periodic))
 
-    def _turns_out_smooth(self, loss: float) -> bool:
-        """Whether the stage before the scouting has resolved the solution well, so that none is needed."""
-        return self._adaptive and self._tries() and 2 * loss < SMOOTH**2
-
-    def _tries(self) -> bool:
-        """Whether the next stage is the first one that looks for places of knots."""
-        following = self.stages[self.position.stage : self.position.stage + 1]
-        return not self._scouting and any(stage.scouting for stage in following)
+    def _grown(self, network: Network) -> bool:
+        """Whether a network that grows has all its knots and nodes, at all times."""
+        last = self.stages[-1]
+        knots = intervals(network) >= last.grids[0] * len(self.lower)
+        return self.position.horizon == 1 and knots and network.layers[0].products == last.products
 
     def _gamma(self) -> float:
         """Return gamma of the causal weights: it halves down to 1 and is then 0, as it is behind the first stage."""
         p, gamma = self.position, self.collocation.sampling.causal
         first = p.stage == 1 and p.draws == 0 and (p.eased == 0 or gamma >= 2**p.eased)
         return gamma / 2**p.eased if first else 0.0
-
-    def _weighting(self) -> float:
-        """Return gamma of the present stage."""
-        return SCOUTING_CAUSAL if self._scouting and self.problem.geometry.time is not None else self._gamma()
 
     def _ease(self, network: Network, system: System, state: State) -> tuple[System, State]:
         """Halve gamma when the solver stops or a share of the stage's iterations has passed."""
@@ -355,16 +306,20 @@ class Trainer:
     def _iterate(self, network: Network, system: System, held_out: System, state: State) -> tuple[State, str]:
         """Iterate one stage on; points move only if they are adaptive, and never to where the loss is not finite."""
         p, sampling = self.position, self.collocation.sampling
+        grows = self._adaptive and not self._grown(network)
+        whole = self.collocation.held_out(network, p.draws) if p.horizon < 1 else held_out
         while not state.stopped:
-            if self._coarse(state):
-                return state, "the knots are too coarse for more"
+            if grows and self._settled(state):
+                return state, "the network is too small for more"
             if self._spent():
                 return state, self._spent()
             if p.iteration >= self.solver.stage_iterations:
                 return state, f"iteration limit of the stage ({self.solver.stage_iterations})"
             if sampling.adaptive and p.iteration // sampling.redraw > p.redraws:
                 number = p.iteration // sampling.redraw
-                moved = self.collocation.system(network, state.theta, p.stage, p.draws, number, self._weighting())
+                moved = self.collocation.system(
+                    network, state.theta, p.stage, p.draws, number, self._gamma(), p.horizon
+                )
                 begun = self.solver.init(moved, state.theta, self.solver.kept(state))
                 if isfinite(begun.loss):
                     system, state, p.redraws, p.drawn = moved, begun, number, state.theta
@@ -376,80 +331,104 @@ class Trainer:
             loss = held_out.loss(state.theta) if due else nan
             self._note(p.stage, state, loss)
             if due:
-                self._offer(network, state.theta, loss)
+                self._offer(network, state.theta, loss if whole is held_out else whole.loss(state.theta))
                 p.theta, p.memory = state.theta, self.solver.saved(state)
                 self._save()
         return state, state.stopped
 
-    def _coarse(self, state: State) -> bool:
-        """Whether finer knots promise more than further iterations."""
-        p, iterations = self.position, 5
-        if not self._adaptive or self._tries() or p.stage == len(self.stages) or self._gamma():
+    def _settled(self, state: State) -> bool:
+        """Whether growth promises more than further iterations, or none is needed to go on in time."""
+        p = self.position
+        if self._gamma():
             return False
         taken = p.iteration - p.since
-        if self._scouting and taken >= SCOUTING_ITERATIONS:
+        if taken >= GROWTH_ITERATIONS or (p.horizon < 1 and 2 * state.loss < (0.5 * CLOSE) ** 2):
             return True
-        settled = iterations if self._scouting else SETTLING_ITERATIONS
-        return taken > settled and state.loss > COARSE * float(p.history[-iterations]["loss"])
+        settling = SETTLING_PRODUCTS if p.growths and p.grows == "products" else SETTLING
+        return taken >= settling and state.loss > 0.5 * float(p.history[-HALVING]["loss"])
+
+    def _attempt_more(self) -> None:
+        """Start anew with the next model."""
+        p = self.position
+        p.phase, p.attempt, p.start, p.chosen = "starts", p.attempt + 1, 0, None
+        p.stage, p.draws, p.since, p.bases, p.memory = 1, 0, 0, {}, None
 
     def _refine(self, network: Network) -> None:
-        """Go to the next stage: start all product nodes, or cover the activations and refine the bases, exactly."""
+        """Go to the next stage: cover the activations and refine the bases, exactly."""
+        p = self.position
+        wanted, before = self.stages[p.stage], self.stages[p.stage - 1]
+        wider, cover = self._covering(network)
+        finer, refine = wider.refined([n // o for n, o in zip(wanted.grids, before.grids, strict=True)])
+        self._take(finer, cover, refine)
+
+    def _grow(self, network: Network, residual: float) -> None:
+        """Go on in time where the residual is small enough, or else let grow what limits it: knots or products."""
+        p, last = self.position, self.stages[-1]
+        knots = last.grids[0] * len(self.lower) - intervals(network)
+        products = last.products - network.layers[0].products
+        if p.growths and residual > p.residual / HELPFUL:
+            p.grows = "products" if p.grows == "knots" else "knots"
+        if p.horizon < 1 and (residual < CLOSE or p.growths == GROWTHS or knots + products == 0):
+            self._go_on(network)
+            return
+        kind = p.grows if knots and products else "knots" if knots else "products"
+        p.growths, p.residual = p.growths + 1, residual
+        if kind == "knots":
+            wider, cover = self._covering(network)
+            assert p.theta is not None
+            more = min(knots, max(2, round(MORE_KNOTS * intervals(network))))
+            finer, refine = wider.bisected(
+                promising(wider, cover.parameters(p.theta.to(self.like)), self._system_of, more)
+            )
+            self._take(finer, cover, refine)
+        else:
+            self._widen(network, min(products, max(2, round(MORE_PRODUCTS * network.layers[0].products))))
+
+    def _go_on(self, network: Network) -> None:
+        """Let points lie in a longer part of the time interval."""
+        p, geometry = self.position, self.problem.geometry
+        assert p.theta is not None
+        axis = geometry.names.index(str(geometry.time))
+        p.theta = continued(network, p.theta.to(self.like), axis, p.horizon)
+        p.horizon = min(1.0, round(p.horizon * HORIZONS + 1) / HORIZONS)
+        p.growths, p.memory = 0, None
+        self._next_stage()
+
+    def _widen(self, network: Network, count: int) -> None:
+        """Add product nodes, exactly."""
         p = self.position
         assert p.theta is not None
-        wanted, before = self.stages[p.stage], self.stages[p.stage - 1]
-        if wanted.products != before.products:
-            self._start_anew(network)
-            return
+        wider = network.with_products(count)
+        generator = torch.Generator().manual_seed(self.seed * 6_700_417 + 100_003 + p.stage)
+        random = self.model.initial_parameters(wider, generator)
+        p.theta, p.bases = widened(network, p.theta.to(self.like), wider, random), wider.saved()
+        p.memory = self.solver.lasting(p.memory or {})
+        self._next_stage()
+
+    def _covering(self, network: Network) -> tuple[Network, Change]:
+        """Return the network whose deeper grids cover the activations, and how the parameters change."""
+        assert self.position.theta is not None
         points = self.collocation.held_out(network, 0).batches[0].at.array()
-        wider, cover = network.covering(p.theta.to(self.like), points)
-        theta = cover.parameters(p.theta.to(self.like))
-        if self._adaptive:
-            more = (wanted.grids[0] - before.grids[0]) * len(self.lower)
-            finer, refine = wider.bisected(self._promising(wider, theta, more))
-        else:
-            finer, refine = wider.refined([n // o for n, o in zip(wanted.grids, before.grids, strict=True)])
-        p.memory = self.solver.transfer(self.solver.transfer(p.memory or {}, cover), refine)
-        p.theta, p.bases = refine.parameters(theta), finer.saved()
-        p.stage, p.draws, p.iteration, p.since = p.stage + 1, 0, 0, 0
+        return network.covering(self.position.theta.to(self.like), points)
 
-    def _start_anew(self, network: Network) -> None:
-        """Go to a stage of more product nodes: random ones, on the knots that fewer have found.
-
-        Many separable functions that start together settle on the solution in few iterations; a few more beside those
-        that have settled do not find their way.
-        """
+    def _take(self, network: Network, *changes: Change) -> None:
+        """Go to the next stage with a network that exact changes have led to."""
         p = self.position
-        fresh = self._of_stage(self.stages[p.stage])
-        saved = fresh.saved()
-        saved["bases"][0] = network.saved()["bases"][0]
-        generator = torch.Generator().manual_seed(self.seed * 6_700_417 + 1_000 + p.stage)
-        p.theta = self.model.initial_parameters(fresh.restored(saved), generator)
-        p.bases, p.memory = saved, None
+        assert p.theta is not None
+        theta, memory = p.theta.to(self.like), p.memory or {}
+        for change in changes:
+            theta, memory = change.parameters(theta), self.solver.transfer(memory, change)
+        p.theta, p.bases, p.memory = theta, network.saved(), memory
+        self._next_stage()
+
+    def _next_stage(self) -> None:
+        p = self.position
         p.stage, p.draws, p.iteration, p.since = p.stage + 1, 0, 0, 0
 
-    def _promising(self, network: Network, theta: Tensor, count: int) -> list[Tensor]:
-        """Return masks (G,) of the `count` intervals of the first layer whose halving promises most.
-
-        A knot in the middle of interval j adds, up to old functions, the B-spline centred there. Its coefficients would
-        lower the loss by about the squared gradient over the diagonal of J^T J, which is compared over all inputs.
-        """
-        splines = [e.basis for e in network.layers[0].edges if isinstance(e.basis, BSpline)]
-        every = [torch.ones(b.intervals, dtype=torch.bool, device=theta.device) for b in splines]
-        finer, change = network.bisected(every)
-        theta = change.parameters(theta)
-        system = self.collocation.system(finer, theta, self.position.stage, 0, gamma=self._weighting())
-        gradient, diagonal = system.linearised(theta).slopes()
-        shape = finer.layers[0].features, finer.layers[0].outputs
-        gains = (gradient.square() / diagonal.clamp_min(TINY))[finer.places[0]].view(shape).sum(dim=1)
-        found = []
-        for e, part in zip(finer.layers[0].edges, finer.layers[0].parts(gains), strict=True):
-            if isinstance(e.basis, BSpline):
-                centre = torch.arange(e.basis.intervals // 2, device=theta.device) * 2 + (e.basis.degree + 1) // 2
-                found.append(part[0, centre % e.basis.size])
-        order = torch.cat(found).argsort(descending=True, stable=True)
-        chosen = torch.zeros_like(order, dtype=torch.bool)
-        chosen[order[:count]] = True
-        return list(chosen.split([b.intervals for b in splines]))
+    def _system_of(self, network: Network, theta: Tensor) -> System:
+        """Return the residuals of any network on points of the present stage."""
+        p = self.position
+        return self.collocation.system(network, theta, p.stage, 0, 0, self._gamma(), p.horizon)
 
     def _network(self, saved: dict[str, Any]) -> Network:
         """Return the network with the nodes and bases of a position, or those of the first stage."""
@@ -469,17 +448,18 @@ class Trainer:
 
     def _offer(self, network: Network, theta: Tensor, held_out: float) -> None:
         """Keep what has the lowest held-out loss so far."""
-        best = self.position.best
-        held_out = held_out if isfinite(held_out) else inf
-        if best is None or held_out < best["held_out"]:
-            self.position.best = {"held_out": held_out, "theta": theta, "bases": network.saved()}
+        self.position.best = better(self.position.best, network, theta, held_out)
 
     def _spent(self) -> str:
+        """Return which limit is reached, if one is."""
         if self.position.total >= self.budget.iterations:
-            return f"budget of {self.budget.iterations} iterations"
-        if perf_counter() - self._begin >= self.budget.seconds:
-            return f"budget of {self.budget.seconds:g} s"
-        return ""
+            limit = f"budget of {self.budget.iterations} iterations"
+        elif perf_counter() - self._begin >= self.budget.seconds:
+            limit = f"budget of {self.budget.seconds:g} s"
+        else:
+            return ""
+        part = self.position.horizon
+        return limit + (f", spent in the first {100 * part:g} % of the time interval" if part < 1 else "")
 
     def _due(self) -> bool:
         """Whether the held-out loss and a checkpoint are due: at growing intervals, so that they stay cheap."""
@@ -497,3 +477,11 @@ class Trainer:
         self.position.elapsed = perf_counter() - self._begin
         if self._checkpoint:
             self._checkpoint({"position": dict(vars(self.position))})
+
+
+def better(best: dict[str, Any] | None, network: Network, theta: Tensor, held_out: float) -> dict[str, Any]:
+    """Return what has the lower held-out loss: the best so far, or a network with its parameters (P,)."""
+    held_out = held_out if isfinite(held_out) else inf
+    if best is None or held_out < best["held_out"]:
+        return {"held_out": held_out, "theta": theta, "bases": network.saved()}
+    return best

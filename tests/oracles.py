@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kanpde.basis import Activation, Basis, BSpline, Chebyshev, Fourier
-from kanpde.field import Field
+from kanpde.field import Field, Points
 from kanpde.model import Network
 from kanpde.multiindex import IndexSet, MultiIndex
 
@@ -137,3 +137,8 @@ def close(found: Tensor, wanted: Tensor, relative: float) -> bool:
     """Return whether two arrays agree in units of the largest entry."""
     assert found.shape == wanted.shape
     return float((found - wanted).abs().max()) <= relative * max(float(wanted.abs().max()), 1e-300)
+
+
+def front(u: Field, at: Points) -> Tensor:
+    """The residual of values that jump at x = 0.35 but change slowly along y."""
+    return u - torch.tanh((at.x - 0.35) / 0.02) * (1 + 0.1 * at.y)

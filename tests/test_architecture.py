@@ -19,7 +19,7 @@ ORDER = [
     {"problem"},
     {"sampling", "model", "library"},
     {"linalg", "residual"},
-    {"check", "solver", "reference"},
+    {"check", "solver", "reference", "collocation", "growth"},
     {"metrics", "training"},
     {"march", "record"},
     {"plot"},

@@ -15,6 +15,12 @@ def test_a_box_knows_its_coordinates() -> None:
     assert Box(x=(0, 1)).time is None
 
 
+def test_a_part_of_the_time() -> None:
+    box = Box(x=(-1, 2), t=(1, 5)).until(0.25)
+    assert (box.names, box.lower, box.upper) == (("x", "t"), (-1.0, 1.0), (2.0, 2.0))
+    assert Box(x=(0, 1)).until(0.5).upper == (1.0,)
+
+
 @pytest.mark.parametrize(
     ("name", "faces"),
     [

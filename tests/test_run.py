@@ -12,8 +12,8 @@ import torch
 from examples import small_kan
 from oracles import close
 
+import kanpde.collocation
 import kanpde.run
-import kanpde.training
 from kanpde import (
     KAN,
     MLP,
@@ -49,7 +49,7 @@ def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kanpde.run, "evaluation_seconds", lambda *_: 1.0)
         patch.setattr(kanpde.run, "CHECKPOINT_SECONDS", 0.0)
-        patch.setattr(kanpde.training, "HELD_OUT_LEAST", 200)
+        patch.setattr(kanpde.collocation, "HELD_OUT_LEAST", 200)
         yield
 
 

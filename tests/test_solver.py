@@ -29,10 +29,10 @@ from kanpde import (
     SelfScaledBroyden,
     dirichlet,
 )
+from kanpde.collocation import Collocation
 from kanpde.model import Ansatz, Network
 from kanpde.residual import System
 from kanpde.solver import Solver, State
-from kanpde.training import Collocation
 
 SQUARE = Box(x=(-1, 1), y=(-1, 1))
 SOLVERS: dict[str, Solver] = {

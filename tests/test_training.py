@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 from examples import small_kan
-from oracles import close, points_in
+from oracles import close, front, points_in
 from torch import Tensor
 
+import kanpde.collocation
 import kanpde.training
 from kanpde import (
     KAN,
@@ -20,18 +21,19 @@ from kanpde import (
     Box,
     Budget,
     Chain,
-    Field,
     KanpdeError,
     LevenbergMarquardt,
     Points,
     Problem,
     Sampling,
+    dirichlet,
 )
+from kanpde.collocation import Collocation
 from kanpde.library import load_problem
 from kanpde.model import Network
 from kanpde.multiindex import IndexSet
 from kanpde.solver import Solver
-from kanpde.training import Collocation, Position, Row, Trainer
+from kanpde.training import Position, Row, Trainer
 
 MODEL = small_kan(width=(2,), grid=8, degree=(6, 4), start_grid=4)
 SOLVER = LevenbergMarquardt(starts=2, start_iterations=4, stage_iterations=15)
@@ -41,7 +43,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kanpde.training, "HELD_OUT_LEAST", 200)
+    monkeypatch.setattr(kanpde.collocation, "HELD_OUT_LEAST", 200)
 
 
 @pytest.fixture
@@ -176,97 +178,83 @@ RESUMED: dict[str, dict[str, Any]] = {
 }
 
 
-GROWING = small_kan(width=(1,), products=3, start_products=1, grid=7, degree=(6, 4), start_grid=5, knots="adaptive")
+GROWING = small_kan(width=(0,), products=3, start_products=1, grid=7, degree=(6, 4), start_grid=5, knots="adaptive")
 
 
-def test_growing_networks_and_adaptive_knots_end_where_the_run_ended(
-    problem: Problem, device: torch.device, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["poisson2d_sinsin", "wave1d"])
+def test_growing_networks_end_where_the_run_ended(
+    name: str, device: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Stages end soon where they lose little, and every iteration is a checkpoint.
-    monkeypatch.setattr(kanpde.training, "COARSE", 0.3)
-    monkeypatch.setattr(kanpde.training, "SMOOTH", 0.0)
+    # Two steps of time, stages of four iterations, and every iteration is a checkpoint.
+    for constant, value in {"SMOOTH": 0.0, "HORIZONS": 2, "GROWTHS": 1, "GROWTH_ITERATIONS": 4}.items():
+        monkeypatch.setattr(kanpde.training, constant, value)
     monkeypatch.setattr(Trainer, "_due", lambda _: True)
-    saved: list[dict[str, Any]] = []
-    case = trainer(problem, GROWING, device=device)
+    problem, saved = load_problem(name), []
+    model = GROWING if name == "poisson2d_sinsin" else replace(GROWING, width=(1,))
+    case = trainer(problem, model, device=device)
     network, theta, position = case.run(checkpoint=lambda state: saved.append(copy.deepcopy(state["position"])))
     network = case._network(position.bases)  # the best one may be of an earlier stage
     assert [layer.products for layer in network.layers] == [3, 0]
     lengths = [breaks.diff() for breaks in network.grids() if breaks is not None]
     assert sum(map(len, lengths)) == 2 * 7
-    assert {p["stage"] for p in saved} == {1, 2, 3, 4, 5}  # a few products, more on 5, 6 and 7 intervals, then all
-    # The last one inside each stage, and the last one between two.
-    inside = [[p for p in saved if p["stage"] == stage and p["iteration"] > 0] for stage in (1, 2, 3, 4, 5)]
-    assert min(len(part) for part in inside[:-1]) < SOLVER.stage_iterations
-    between = [p for p in saved if p["phase"] == "stages" and p["iteration"] == 0]
-    for middle in [*(part[-1] for part in inside), between[-1]]:
-        _, resumed, end = trainer(problem, GROWING, device=device).run(Position(**copy.deepcopy(middle)))
-        assert torch.equal(resumed, theta), (middle["phase"], middle["stage"], middle["iteration"])
+    second = [p for p in saved if p["attempt"] == 1 and (p["start"] or p["phase"] == "stages")]
+    assert {p["attempt"] for p in saved} == {0, 1}
+    assert {p["horizon"] for p in second} == ({0.5, 1.0} if name == "wave1d" else {1.0})
+    horizons = [p["horizon"] for p in second]
+    assert horizons == sorted(horizons)
+    for middle in (*saved[:: len(saved) // 9], saved[-1]):
+        _, resumed, end = trainer(problem, model, device=device).run(Position(**copy.deepcopy(middle)))
+        assert torch.equal(resumed, theta), (middle["attempt"], middle["stage"], middle["iteration"])
         assert [row["loss"] for row in end.history] == [row["loss"] for row in position.history]
 
 
-def test_new_knots_do_not_change_the_function(problem: Problem, device: torch.device) -> None:
-    case = trainer(problem, replace(GROWING, start_products=None, start_grid=6), iterations=11, device=device)
-    network, theta, _ = case.run()
-    case.position.theta = theta
-    case._refine(network)
-    finer = case._network(case.position.bases)
-    assert finer.parameters > network.parameters
-    assert case.position.theta is not None
-    at = Points.of(problem.geometry.names, points_in((0.0, 0.0), (1.0, 1.0), 50, theta))
-    value = IndexSet(problem.geometry.names)
-    wanted = case.ansatz.taylor(network, theta, at, value)
-    assert close(case.ansatz.taylor(finer, case.position.theta, at, value), wanted, 1e-11)
+def test_growth_does_not_change_the_function(problem: Problem, device: torch.device) -> None:
+    """Knots, and where they do not help product nodes, until there is nothing left to add."""
+    model = replace(GROWING, grid=(7, 2), start_products=1)
+    case = trainer(problem, model, replace(SOLVER, starts=1), iterations=5, device=device)
+    _, _, position = case.run()
+    position.attempt, position.bases, position.memory = 1, {}, None
+    network = case._network({})
+    position.theta = case.model.initial_parameters(network, torch.Generator().manual_seed(1)).to(case.like)
+    at = Points.of(problem.geometry.names, points_in((0.0, 0.0), (1.0, 1.0), 50, case.like))
+    value, kinds = IndexSet(problem.geometry.names), []
+    while not case._grown(network):
+        before = case.ansatz.taylor(network, position.theta, at, value)
+        case._grow(network, 1.0)
+        kinds.append(position.grows)
+        network = case._network(position.bases)
+        assert len(position.theta) == network.parameters
+        assert close(case.ansatz.taylor(network, position.theta, at, value), before, 1e-11)
+    assert kinds == ["knots", "products", "knots"]
+    assert network.layers[0].products == 3
 
 
-def test_all_product_nodes_start_on_the_knots_that_few_have_found(problem: Problem, device: torch.device) -> None:
-    for deeper in (1, 4):
-        model = replace(GROWING, grid=(7, deeper), start_grid=2, knots="adaptive" if deeper == 1 else "uniform")
-        case = trainer(problem, model, iterations=11, device=device)
-        network, theta, position = case.run()
-        position.stage = next(i for i, stage in enumerate(case.stages) if stage.products == 3)
-        if deeper == 1:
-            masks = [torch.arange(len(b) - 1, device=device) == 1 for b in network.grids() if b is not None]
-            network, change = network.bisected(masks)
-            theta = change.parameters(theta)
-        position.theta, position.memory = theta, {"damping": 0.5}
-        case._refine(network)
-        assert case.stages[position.stage - 1].products == 3
-        assert (position.iteration, position.memory) == (0, None)
-        anew = case._network(position.bases)
-        assert [layer.products for layer in anew.layers] == [3, 0]
-        assert position.theta is not None
-        assert len(position.theta) == anew.parameters > network.parameters
-        for found, kept in zip(anew.grids(), network.grids(), strict=True):
-            assert found is not None
-            assert kept is not None
-            assert torch.equal(found, kept)
-        (edges,) = anew.layers[1].edges
-        assert edges.basis.size == case.stages[position.stage - 1].grids[1] + 4
-        # Random, but the same again.
-        theta, position.stage = position.theta, position.stage - 1
-        case._refine(network)
-        assert torch.equal(position.theta, theta)
+def test_a_growing_network_is_not_judged_by_what_it_has_not_seen() -> None:
+    """A budget that ends before the end of time says so, and a solution that is smooth needs no growth."""
+    wave = load_problem("wave1d")
+    case = trainer(wave, GROWING, iterations=40)
+    case.position = Position(attempt=1)
+    case.run(case.position)
+    assert case.position.horizon < 1
+    assert case.position.stopped == "budget of 40 iterations, spent in the first 10 % of the time interval"
+    smooth = trainer(load_problem("poisson2d_sinsin"), replace(GROWING, start_products=6, products=8, grid=20))
+    _, _, position = smooth.run()
+    assert position.attempt == 0
+    assert position.phase == "done"
 
 
-def test_knots_go_where_the_front_is(device: torch.device) -> None:
-    """Values that jump at x = 0.35 but change slowly along y, fitted by splines that are too coarse for the jump."""
+def test_final_conditions_are_met_by_no_part_of_the_time() -> None:
+    heat = load_problem("heat1d")
+    assert trainer(heat)._passes_time()
+    assert not trainer(load_problem("poisson2d"))._passes_time()
+    late = replace(heat, conditions={**heat.conditions, "end": dirichlet("t+", 0.0)})
+    assert not trainer(late, conditions="soft")._passes_time()
 
-    def front(u: Field, at: Points) -> Tensor:
-        return u - torch.tanh((at.x - 0.35) / 0.02) * (1 + 0.1 * at.y)
 
+def test_knots_end_up_where_the_front_is(device: torch.device) -> None:
     problem = Problem(Box(x=(0, 1), y=(0, 1)), {"front": front}, {})
     model = small_kan(width=(0,), products=3, grid=40, degree=(3, 1), start_grid=10, knots="adaptive")
     solver = LevenbergMarquardt(starts=1, start_iterations=0, stage_iterations=10)
-    case = trainer(problem, model, solver, iterations=5, device=device)
-    network, theta, position = case.run()
-    assert position.stage == 1
-    along_x, along_y = case._promising(network, theta, 2)
-    assert (len(along_x), len(along_y)) == (10, 10)
-    assert set(along_x.nonzero()[:, 0].tolist()) < {2, 3, 4}  # from 0.2 to 0.5
-    assert not along_y.any()
-    everywhere = case._promising(network, theta, 20)
-    assert all(bool(mask.all()) for mask in everywhere)
-    # In the end the shortest intervals are at the front.
     network, _, _ = trainer(problem, model, solver, device=device).run()
     breaks = network.grids()[0]
     assert breaks is not None

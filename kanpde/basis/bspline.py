@@ -201,6 +201,10 @@ class BSpline(Learnable):
         )
         return new, self._map(new)
 
+    def more(self, count: int) -> BSpline:
+        """Return the splines with `count` more inputs, on the knots of the last one."""
+        return BSpline(self.degree, torch.cat([self.knots, self.knots[-1:].expand(count, -1)]), self.periodic)
+
     def saved(self) -> dict[str, Tensor]:
         return {"knots": self.knots}
 

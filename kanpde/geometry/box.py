@@ -38,6 +38,14 @@ class Box(Geometry):
         """The side lengths."""
         return tuple(b - a for a, b in zip(self.lower, self.upper, strict=True))
 
+    def until(self, fraction: float) -> Box:
+        """Return the part of the box up to a fraction of the time interval."""
+        intervals = dict(zip(self.names, zip(self.lower, self.upper, strict=True), strict=True))
+        if self.time is not None:
+            start, end = intervals[self.time]
+            intervals[self.time] = (start, start + fraction * (end - start))
+        return Box(**intervals)
+
     def faces(self, name: str) -> tuple[tuple[int, int], ...]:
         """Return the faces of a boundary name as (axis, side), side 0 lower and 1 upper."""
         known: dict[str, tuple[tuple[int, int], ...]] = {}

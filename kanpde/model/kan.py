@@ -51,10 +51,6 @@ SUMS: dict[str, Any] = {
     "noise": 0.1,
 }
 UNSUITED = "settings with None: call suited(problem) first"
-SCOUTED = 0.8
-"""Share of the final grid up to which stages with `start_products` find places for knots."""
-GROWTH = 1.3
-"""Factor by which a stage of adaptive knots adds intervals, at most."""
 REACH = 0.9
 """The largest activation at the start: within the next grid, [-1, 1]."""
 LEVEL_POINTS = 256
@@ -68,9 +64,9 @@ class KAN:
     width: numbers of hidden sum nodes, one per hidden layer.
     products: number of product nodes in the first hidden layer, each a product of one function of every coordinate;
         none if only `width` is given.
-    start_products: with adaptive knots, the number of product nodes that find out where knots are needed; then all
-        start anew on these knots. Before, half as many try whether the solution is smooth; if so they stay, and their
-        knots are refined evenly. By default there is one number of them in all stages.
+    start_products: with adaptive knots, the number of product nodes at the start; more are added, up to `products`,
+        where knots alone do not help. Before, half as many try whether the solution is smooth; if so they stay, and
+        their knots are refined evenly. By default there is one number of them in all stages.
     grid: intervals of the splines in the last stage. An integer is for the first layer, which resolves the solution;
         deeper layers, which combine a few smooth functions, get `hidden_grid`. A list gives every layer its own; its
         last entry repeats.
@@ -78,7 +74,7 @@ class KAN:
     start_grid: the first stage has the coarsest grid of at least this many intervals that divides `grid`; stages
         double it (or multiply by the smallest possible factor) up to `grid`.
     knots: "uniform" cuts all intervals of the first layer alike; "adaptive" cuts those that promise the largest
-        decrease of the loss, `grid` being the mean number of intervals per input.
+        decrease of the loss, as long as that helps, up to `grid` intervals per input on average.
     basis: "bspline", "chebyshev" (polynomials, with `grid` for the degree), or "fourier" (splines, but waves, with
         `grid` for the number of harmonics, where an input is periodic).
     base: add a smooth silu branch to every edge.
@@ -136,8 +132,9 @@ class KAN:
         """Return these settings with every None chosen for a problem, by the kind of its equations.
 
         Product nodes, whose sum is the solution. Affine equations: a few on splines of high degree, refined evenly.
-        Nonlinear ones may form fronts: many, on knots that a few of them have found. Sums, if `width` asks for them:
-        inputs of high degree and outer functions that are one cubic each, which can multiply functions of one variable.
+        Nonlinear ones may form fronts: a few to start with, whose number and knots grow. Sums, if `width` asks for
+        them: inputs of high degree and outer functions that are one cubic each, which can multiply functions of one
+        variable.
         `docs/solvers.md` has the measurements.
         """
         by_equations = AFFINE if problem.affine else NONLINEAR
@@ -181,42 +178,37 @@ class KAN:
             )
 
     def stages(self) -> list[Stage]:
-        """Return the stages, coarse to fine; without adaptive knots each grid is a multiple of the one before."""
+        """Return the stages, coarse to fine; each grid is a multiple of the one before.
+
+        With adaptive knots they are two: where growth starts, and where it ends at the latest.
+        """
         assert self.start_grid is not None, UNSUITED
-        steps = self._ladder()
         last = self.products or 0
-        if self.start_products is None or self.start_products >= last:
-            return [Stage(grids, last) for grids in steps]
-        scouted = max(1, sum(grids[0] <= SCOUTED * steps[-1][0] for grids in steps))
-        scouts = [Stage(grids, self.start_products, scouting=True) for grids in steps[:scouted]]
-        return [Stage(steps[0], self.few), *scouts, *(Stage(grids, last) for grids in steps[scouted - 1 :])]
+        if self.adaptive:
+            first, *deeper = self.grids
+            few = last if self.start_products is None else min(self.start_products, last)
+            return [Stage((min(first, self.start_grid), *deeper), few), Stage(self.grids, last)]
+        ladders = [ladder(g, self.start_grid) for g in self.grids]
+        count = max(map(len, ladders))
+        steps = [tuple(rungs[max(0, i - count + len(rungs))] for rungs in ladders) for i in range(count)]
+        return [Stage(grids, last) for grids in steps]
 
-    @property
-    def few(self) -> int:
-        """The number of product nodes that try whether the solution is smooth, before others look for knots."""
-        return max(1, (self.start_products or 0) // 2)
+    def attempts(self) -> list[KAN]:
+        """Return what to train, in order, each if the one before turns out too simple for the solution.
 
-    def smooth(self) -> KAN:
-        """Return what a smooth solution needs: the few product nodes, on at most half as many and even knots."""
+        With adaptive knots and `start_products` first half of these, on at most half as many and even knots: they
+        suffice for a smooth solution.
+        """
         assert self.start_grid is not None, UNSUITED
+        if not self.adaptive or self.start_products is None:
+            return [self]
         first, *deeper = self.grids
         grid = min(self.start_grid, first)
         while 4 * grid <= first:
             grid *= 2
-        return replace(self, products=self.few, start_products=None, knots="uniform", grid=(grid, *deeper))
-
-    def _ladder(self) -> list[tuple[int, ...]]:
-        """Return the grids of the stages."""
-        assert self.start_grid is not None, UNSUITED
-        if self.adaptive:
-            first, *rest = self.grids
-            steps = [min(first, self.start_grid)]
-            while steps[-1] < first:
-                steps.append(min(first, max(steps[-1] + 1, int(GROWTH * steps[-1]))))
-            return [(step, *rest) for step in steps]
-        ladders = [ladder(g, self.start_grid) for g in self.grids]
-        count = max(map(len, ladders))
-        return [tuple(steps[max(0, i - count + len(steps))] for steps in ladders) for i in range(count)]
+        few = max(1, self.start_products // 2)
+        smooth = replace(self, products=few, start_products=None, knots="uniform", grid=(grid, *deeper))
+        return [smooth, self]
 
     def network(
         self,
@@ -231,7 +223,7 @@ class KAN:
         `periodic` are the axes along which it repeats with the length of the box.
         """
         assert self.width is not None, UNSUITED
-        grids, products, _ = stage or self.stages()[0]
+        grids, products = stage or self.stages()[0]
         sums = (*self.width, outputs)
         layers: list[Layer] = []
         for number, (g, k) in enumerate(zip(grids, self.degrees, strict=True)):

@@ -42,6 +42,10 @@ class MLP:
         """Return the only stage."""
         return [Stage()]
 
+    def attempts(self) -> list[MLP]:
+        """Return what to train: this network."""
+        return [self]
+
     def network(
         self,
         lower: Tensor,

@@ -19,14 +19,10 @@ MARGIN = 0.02
 
 
 class Stage(NamedTuple):
-    """What a stage of training resolves: intervals per layer, and the product nodes of the first layer.
-
-    `scouting` stages only find out where knots are needed.
-    """
+    """What a stage of training resolves: intervals per layer, and the product nodes of the first layer."""
 
     grids: tuple[int, ...] = ()
     products: int = 0
-    scouting: bool = False
 
 
 class Passed(NamedTuple):
@@ -117,6 +113,17 @@ class Network:
             return basis.bisected(next(masks)) if number == 0 and isinstance(basis, BSpline) else None
 
         return self._changed(cut)
+
+    def with_products(self, count: int) -> Network:
+        """Return the network with `count` more product nodes; the edges from them have the knots of the last node."""
+        first, second, *deeper = self.layers
+        edges = [
+            replace(e, basis=e.basis.more(count) if isinstance(e.basis, BSpline) else e.basis, last=e.last + count)
+            for e in second.edges
+        ]
+        first = replace(first, products=first.products + count)
+        second = replace(second, inputs=second.inputs + count, edges=tuple(edges))
+        return replace(self, layers=(first, second, *deeper))
 
     def covering(self, theta: Tensor, points: Tensor) -> tuple[Network, Change]:
         """Return the same function with the inner grids covering the activations at `points` (N, d) and 2 % more."""

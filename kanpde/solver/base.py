@@ -59,3 +59,7 @@ class Solver(ABC):
     @abstractmethod
     def transfer(self, memory: dict[str, Any], change: Change) -> dict[str, Any]:
         """Return the memory after an exact change of the network's bases."""
+
+    def lasting(self, memory: dict[str, Any]) -> dict[str, Any]:
+        """Return the memory that outlives new parameters, which nothing is known about."""
+        return {}

@@ -71,6 +71,9 @@ class Chain(Solver):
             return memory
         return {**memory, "inner": self.solvers[memory["place"]].transfer(memory["inner"], change)}
 
+    def lasting(self, memory: dict[str, Any]) -> dict[str, Any]:
+        return {**memory, "inner": self.solvers[memory["place"]].lasting(memory["inner"])} if memory else memory
+
     def _current(self, state: State) -> Solver:
         return self.solvers[state.memory["place"]]
 

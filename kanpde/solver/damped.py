@@ -126,6 +126,9 @@ class DampedGaussNewton(Solver):
     def transfer(self, memory: dict[str, Any], change: Change) -> dict[str, Any]:
         return {name: change.parameters(value) if name in self.moving else value for name, value in memory.items()}
 
+    def lasting(self, memory: dict[str, Any]) -> dict[str, Any]:
+        return {name: memory[name] for name in ("damping",) if name in memory}
+
     def _accelerated(self, system: System, state: State, step: Tensor, along: Tensor, solve: Solve) -> Tensor:
         """Return p + a / 2, a the geodesic acceleration along p, or p where the ratio of the two is too large."""
         if not self.acceleration:
