@@ -9,7 +9,7 @@ import torch
 from kanpde.errors import KanpdeError
 from kanpde.field import Field
 from kanpde.geometry import Patch
-from kanpde.model import KAN, MLP, Ansatz, Network
+from kanpde.model import KAN, MLP, Ansatz
 from kanpde.multiindex import IndexSet, spell
 from kanpde.problem import Periodic, Problem
 from kanpde.residual import residual_scales
@@ -61,7 +61,7 @@ def check(
     sampling.check(geometry)
     model.check(problem.order)
     like = torch.zeros(0, dtype=torch.float64)
-    interior = sampling.interior_count(final_network(problem, model).parameters)
+    interior = sampling.interior_count(most_parameters(problem, model))
 
     def examine(label: str, kind: str, patches: tuple[Patch, ...], count: int) -> Row:
         points = draw(patches, geometry.names, sampling.rule, count, seed, like)
@@ -86,14 +86,15 @@ def check(
     return rows
 
 
-def final_network(problem: Problem, model: KAN | MLP) -> Network:
-    """Return the network of a model's last stage for a problem."""
+def most_parameters(problem: Problem, model: KAN | MLP) -> int:
+    """Return the number of parameters that a model has for a problem in the end, at most."""
     model = model.suited(problem)
     lower, upper = (
         torch.tensor(side, dtype=torch.float64) for side in (problem.geometry.lower, problem.geometry.upper)
     )
     periodic = [problem.geometry.names.index(name) for name in problem.periodic]
-    return model.network(lower, upper, len(problem.unknowns), model.stages()[-1], periodic)
+    last = model.network(lower, upper, len(problem.unknowns), model.stages()[-1], periodic)
+    return min(last.parameters, model.limit)
 
 
 def residual_of_reference(problem: Problem, label: str, points: PointSet) -> float | None:

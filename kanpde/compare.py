@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from kanpde.check import Row, check, final_network
+from kanpde.check import Row, check, most_parameters
 from kanpde.display import Display
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.march import check_corrections, shown, slab_problems
@@ -213,11 +213,11 @@ def introduction(
     yield f"{problem.geometry}, unknowns {', '.join(problem.unknowns)}"
     for row in rows:
         yield f"  {row.label}: {row.kind}, " + ("imposed exactly" if row.hard else f"{row.points} points")
-    yield f"{model.suited(problem)}, at most {final_network(problem, model).parameters} parameters"
+    yield f"{model.suited(problem)}, at most {most_parameters(problem, model)} parameters"
     yield f"{solver}"
     if job.slabs != 1 or job.corrections:
         yield f"slabs {shown(job.slabs)}, corrections {job.corrections}: as many networks, one after the other"
-    threads = job.threads or default_threads(final_network(problem, model).parameters)
+    threads = job.threads or default_threads(most_parameters(problem, model))
     yield f"device {device}, float64, {threads} thread{'s' if threads > 1 else ''}, seed {job.seed}"
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "scipy", "scikit-fem"))
     yield f"kanpde {__version__}, Python {platform.python_version()}, {packages}"

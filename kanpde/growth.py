@@ -78,3 +78,9 @@ def continued(network: Network, theta: Tensor, axis: int, horizon: float) -> Ten
 def intervals(network: Network) -> int:
     """Return the number of intervals of the first layer's splines, of all inputs together."""
     return sum(e.basis.intervals for e in network.layers[0].edges if isinstance(e.basis, Learnable))
+
+
+def price(network: Network) -> tuple[int, int]:
+    """Return how many parameters one more interval in the first layer has, and one more product node."""
+    first, second = network.layers[:2]
+    return first.outputs, first.features + sum(e.basis.size for e in second.edges) * second.outputs

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kanpde.check import final_network
+from kanpde.check import most_parameters
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.field import Points
 from kanpde.library import load_problem
@@ -133,7 +133,7 @@ def solve(
     begin = perf_counter()
     if threads is not None and threads < 1:
         raise KanpdeError(f"threads={threads}: give at least 1, or None to let the size of the network decide.")
-    torch.set_num_threads(threads or default_threads(final_network(problem, model).parameters))
+    torch.set_num_threads(threads or default_threads(most_parameters(problem, model)))
     march = March(problem, model, solver, sampling, conditions, budget, seed, choose_device(device), slabs, corrections)
     setup = perf_counter() - begin
     identity = fingerprint(problem, model, solver, sampling, conditions, seed, slabs, corrections)
@@ -153,7 +153,7 @@ def suited_solver(solver: Solver | Auto, problem: Problem, model: KAN | MLP, sam
     """Return a solver, or the one that suits the sizes of the last stage if it is to be chosen."""
     if isinstance(solver, Solver):
         return solver
-    parameters = final_network(problem, model).parameters
+    parameters = most_parameters(problem, model)
     return solver.suited(parameters, sampling.interior_count(parameters) * len(problem.equations))
 
 

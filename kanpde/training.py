@@ -18,7 +18,7 @@ from torch import Tensor
 from kanpde.collocation import Collocation
 from kanpde.errors import KanpdeError
 from kanpde.geometry import Box
-from kanpde.growth import continued, intervals, promising, widened
+from kanpde.growth import continued, intervals, price, promising, widened
 from kanpde.model import KAN, MLP, Ansatz, Network
 from kanpde.model.network import Change, Stage
 from kanpde.problem import Periodic, Problem
@@ -35,12 +35,14 @@ HORIZONS = 10
 """Steps in which the time of a growing network goes from the start to the end of its interval."""
 CLOSE = 6e-4
 """A relative residual below which a growing network goes on in time."""
-GROWTHS = 3
+GROWTHS = 4
 """A growing network goes on in time after so many growths, however large the residual."""
 HELPFUL = 1.5
 """A growth that divides the residual by this is followed by one of its kind, or else by one of the other kind."""
 MORE_KNOTS, MORE_PRODUCTS = 0.15, 0.3
 """What a growth adds, relative to what there is."""
+LITTLE = 0.03
+"""A growing network that is so close to its largest number of parameters, relative to that, stays as it is."""
 GROWTH_ITERATIONS = 60
 SETTLING, SETTLING_PRODUCTS = 20, 30
 """Iterations of a growing network, or of one with new product nodes, before it may be judged."""
@@ -279,11 +281,20 @@ class Trainer:
         end = geometry.names.index(geometry.time), 1
         return not any(end in geometry.faces(c.where) for c in conditions if not isinstance(c, Periodic))
 
+    def _room(self, network: Network) -> tuple[int, int]:
+        """Return how many more intervals, or else product nodes, a growing network may get."""
+        last, left = self.stages[-1], self.model.limit - network.parameters
+        if left < LITTLE * self.model.limit:
+            return 0, 0
+        interval, node = price(network)
+        knots = last.grids[0] * len(self.lower) - intervals(network)
+        return max(0, min(knots, left // interval)), max(
+            0, min(last.products - network.layers[0].products, left // node)
+        )
+
     def _grown(self, network: Network) -> bool:
         """Whether a network that grows has all its knots and nodes, at all times."""
-        last = self.stages[-1]
-        knots = intervals(network) >= last.grids[0] * len(self.lower)
-        return self.position.horizon == 1 and knots and network.layers[0].products == last.products
+        return self.position.horizon == 1 and self._room(network) == (0, 0)
 
     def _gamma(self) -> float:
         """Return gamma of the causal weights: it halves down to 1 and is then 0, as it is behind the first stage."""
@@ -363,9 +374,8 @@ class Trainer:
 
     def _grow(self, network: Network, residual: float) -> None:
         """Go on in time where the residual is small enough, or else let grow what limits it: knots or products."""
-        p, last = self.position, self.stages[-1]
-        knots = last.grids[0] * len(self.lower) - intervals(network)
-        products = last.products - network.layers[0].products
+        p = self.position
+        knots, products = self._room(network)
         if p.growths and residual > p.residual / HELPFUL:
             p.grows = "products" if p.grows == "knots" else "knots"
         if p.horizon < 1 and (residual < CLOSE or p.growths == GROWTHS or knots + products == 0):
@@ -391,7 +401,7 @@ class Trainer:
         axis = geometry.names.index(str(geometry.time))
         p.theta = continued(network, p.theta.to(self.like), axis, p.horizon)
         p.horizon = min(1.0, round(p.horizon * HORIZONS + 1) / HORIZONS)
-        p.growths, p.memory = 0, None
+        p.growths, p.grows, p.memory = 0, "knots", None
         self._next_stage()
 
     def _widen(self, network: Network, count: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import pi
+from sys import maxsize
 from typing import Any
 
 import torch
@@ -32,9 +33,10 @@ AFFINE: dict[str, Any] = {
 }
 NONLINEAR: dict[str, Any] = {
     "width": (0,),
-    "products": 16,
+    "products": 24,
     "start_products": 8,
-    "grid": 74,
+    "parameters": 2900,
+    "grid": 120,
     "degree": (9, 1),
     "hidden_grid": 1,
     "start_grid": 16,
@@ -67,6 +69,7 @@ class KAN:
     start_products: with adaptive knots, the number of product nodes at the start; more are added, up to `products`,
         where knots alone do not help. Before, half as many try whether the solution is smooth; if so they stay, and
         their knots are refined evenly. By default there is one number of them in all stages.
+    parameters: with adaptive knots, the number of parameters that a network grows to, at most. None sets no limit.
     grid: intervals of the splines in the last stage. An integer is for the first layer, which resolves the solution;
         deeper layers, which combine a few smooth functions, get `hidden_grid`. A list gives every layer its own; its
         last entry repeats.
@@ -89,6 +92,7 @@ class KAN:
     degree: int | Sequence[int] | None = None
     products: int | None = None
     start_products: int | None = None
+    parameters: int | None = None
     hidden_grid: int | None = None
     start_grid: int | None = None
     knots: str | None = None
@@ -100,6 +104,8 @@ class KAN:
     name = "kan"
 
     def __post_init__(self) -> None:
+        if self.parameters is not None and self.parameters < 1:
+            raise KanpdeError(f"parameters={self.parameters}: give a positive number, or null for no limit.")
         for what, count in (("products", self.products), ("start_products", self.start_products)):
             if count is not None and count < 0:
                 raise KanpdeError(f"{what}={count}: a number of nodes is not negative.")
@@ -168,6 +174,11 @@ class KAN:
         """Whether stages choose the intervals that they cut."""
         return self.knots == "adaptive" and self.basis == "bspline"
 
+    @property
+    def limit(self) -> int:
+        """The number of parameters that a network grows to, at most."""
+        return self.parameters if self.parameters is not None and self.adaptive else maxsize
+
     def check(self, order: int) -> None:
         """Raise KanpdeError unless the splines are smooth enough for residuals of a PDE of this order."""
         rough = [k for k, g in zip(self.degrees, self.grids, strict=True) if g > 1 and k < order + 1]
@@ -180,7 +191,7 @@ class KAN:
     def stages(self) -> list[Stage]:
         """Return the stages, coarse to fine; each grid is a multiple of the one before.
 
-        With adaptive knots they are two: where growth starts, and where it ends at the latest.
+        With adaptive knots they are two: where growth starts, and the most knots and nodes there may be.
         """
         assert self.start_grid is not None, UNSUITED
         last = self.products or 0

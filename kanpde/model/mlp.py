@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
+from sys import maxsize
 
 import torch
 from torch import Tensor
@@ -41,6 +42,11 @@ class MLP:
     def stages(self) -> list[Stage]:
         """Return the only stage."""
         return [Stage()]
+
+    @property
+    def limit(self) -> int:
+        """An MLP does not grow, so there is no limit to its parameters."""
+        return maxsize
 
     def attempts(self) -> list[MLP]:
         """Return what to train: this network."""
