@@ -239,12 +239,12 @@ class Trainer:
             grown = not self._adaptive or self._grown(network)
             if p.stage == 1 and p.attempt + 1 < len(self.attempts) and 2 * state.loss > SMOOTH**2:
                 self._attempt_more()
-            elif grown and loss > OVERFIT * state.loss and p.draws < MAX_DRAWS and not self.collocation.sampling.points:
+            elif loss > OVERFIT * state.loss and p.draws < MAX_DRAWS and not self.collocation.sampling.points:
                 p.draws, p.since = p.draws + 1, 0
             elif p.horizon == 1 and 2 * loss <= RESOLVED**2:
                 p.phase, p.stopped = "done", stopped
             elif not grown:
-                self._grow(network, sqrt(2 * max(loss, state.loss)))
+                self._grow(network, sqrt(2 * state.loss))
             elif not self._adaptive and p.stage < len(self.stages):
                 self._refine(network)
             else:
@@ -401,7 +401,7 @@ class Trainer:
         axis = geometry.names.index(str(geometry.time))
         p.theta = continued(network, p.theta.to(self.like), axis, p.horizon)
         p.horizon = min(1.0, round(p.horizon * HORIZONS + 1) / HORIZONS)
-        p.growths, p.grows, p.memory = 0, "knots", None
+        p.growths, p.grows, p.memory = 0, "knots", self.solver.lasting(p.memory or {})
         self._next_stage()
 
     def _widen(self, network: Network, count: int) -> None:

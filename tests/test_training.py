@@ -255,8 +255,9 @@ def test_knots_end_up_where_the_front_is(device: torch.device) -> None:
     problem = Problem(Box(x=(0, 1), y=(0, 1)), {"front": front}, {})
     model = small_kan(width=(0,), products=3, grid=40, degree=(3, 1), start_grid=10, knots="adaptive")
     solver = LevenbergMarquardt(starts=1, start_iterations=0, stage_iterations=10)
-    network, _, _ = trainer(problem, model, solver, device=device).run()
-    breaks = network.grids()[0]
+    case = trainer(problem, model, solver, Sampling(points=1000), device=device)
+    _, _, position = case.run()
+    breaks = case._network(position.bases).grids()[0]
     assert breaks is not None
     shortest = breaks[:-1][breaks.diff() < 1.5 * breaks.diff().min()]
     assert bool(((shortest > 0.25) & (shortest < 0.45)).all())

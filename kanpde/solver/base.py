@@ -61,5 +61,5 @@ class Solver(ABC):
         """Return the memory after an exact change of the network's bases."""
 
     def lasting(self, memory: dict[str, Any]) -> dict[str, Any]:
-        """Return the memory that outlives new parameters, which nothing is known about."""
+        """Return the memory that outlives parameters, or points, that are partly new."""
         return {}

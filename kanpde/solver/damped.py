@@ -21,6 +21,8 @@ from kanpde.residual import Linearisation, System
 from kanpde.solver.base import Solver, State
 
 MAX_DAMPING = 1e10
+CAUTIOUS_DAMPING = 1e-5
+"""The least damping on parameters or points that are partly new."""
 ACCELERATION_STEP = 0.1
 """Relative length of the finite difference along a step (Transtrum & Sethna 2012, section 3)."""
 
@@ -127,7 +129,7 @@ class DampedGaussNewton(Solver):
         return {name: change.parameters(value) if name in self.moving else value for name, value in memory.items()}
 
     def lasting(self, memory: dict[str, Any]) -> dict[str, Any]:
-        return {name: memory[name] for name in ("damping",) if name in memory}
+        return {"damping": max(memory["damping"], CAUTIOUS_DAMPING)} if "damping" in memory else {}
 
     def _accelerated(self, system: System, state: State, step: Tensor, along: Tensor, solve: Solve) -> Tensor:
         """Return p + a / 2, a the geodesic acceleration along p, or p where the ratio of the two is too large."""
