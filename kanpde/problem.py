@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from kanpde.constraint import Constraint
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.field import Field, Points, derivatives_asked, evaluate, value_of
 from kanpde.geometry import Box, Geometry
@@ -104,6 +105,17 @@ class InitialVelocity(Condition):
         return u.d("t") - evaluate(self.value, at)
 
 
+@dataclass(frozen=True)
+class BoundaryEquation(Condition):
+    """Any equation of unknowns and their derivatives; `at.normal` is the outward normal."""
+
+    equation: Equation = field(kw_only=True)
+    kind = "equation"
+
+    def residual(self, u: Field, at: Points) -> Tensor:
+        return value_of(self.equation(u, at))
+
+
 def dirichlet(where: str = "all", value: Value = 0.0, unknown: str | None = None, weight: float = 1.0) -> Dirichlet:
     """Return the condition u = value on the boundary `where` ("x-", "x+", "x" for both, "all")."""
     return Dirichlet(where, value, unknown, weight)
@@ -134,6 +146,14 @@ def initial(
 def initial_velocity(value: Value, unknown: str | None = None, weight: float = 1.0) -> InitialVelocity:
     """Return the condition u_t = value at the lower end of the time interval."""
     return InitialVelocity(value=value, unknown=unknown, weight=weight)
+
+
+def condition(where: str, equation: Equation, weight: float = 1.0) -> BoundaryEquation:
+    """Return the condition that an equation holds on the boundary `where`.
+
+    It is a function of unknowns and `at`, as equations inside are: `condition("x+", lambda u, v, at: u.d("x") - v)`.
+    """
+    return BoundaryEquation(where, weight=weight, equation=equation)
 
 
 def periodic(where: str) -> Periodic:
@@ -174,15 +194,18 @@ class Problem:
 
     `equations` maps a name to a function of the unknowns and `at`, named by its arguments:
     `def momentum(u, at): return u.d("t") + u * u.d("x") - nu * u.d("xx")`. It returns the residual (N,).
+    `constraints` hold at points of their own: observations, means, differences.
     `name`, `description` and `arguments` are filled in from the file that a problem was loaded from.
-    Raises KanpdeError for an equation without unknowns, for a condition on an unknown that no equation has, and for a
-    periodic coordinate that is not one of a box or has other conditions on its faces.
+    Raises KanpdeError for an equation without unknowns, for a condition or constraint on an unknown that no equation
+    has, for a name that two of them share, for a constraint that does not fit the geometry, and for a periodic
+    coordinate that is not one of a box or has other conditions on its faces.
     """
 
     geometry: Geometry
     equations: Mapping[str, Equation]
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     reference: Reference | None = None
+    constraints: Mapping[str, Constraint] = field(default_factory=dict)
     name: str = "problem"
     description: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -193,9 +216,17 @@ class Problem:
         for label, condition in self.conditions.items():
             if isinstance(condition, Periodic):
                 self._check_periodic(label, condition)
+                continue
+            if isinstance(condition, BoundaryEquation):
+                self._places(condition.equation, label)
             else:
                 self.unknown_of(label, condition)
-                self.geometry.boundary(condition.where)
+            self.geometry.boundary(condition.where)
+        for label, constraint in self.constraints.items():
+            if label in self.conditions:
+                raise KanpdeError(f"'{label}' names a condition and a constraint: give them two names.")
+            self._about(label, constraint)
+            constraint.groups(self.geometry)
 
     def _check_periodic(self, label: str, condition: Periodic) -> None:
         if not isinstance(self.geometry, Box):
@@ -228,26 +259,53 @@ class Problem:
 
     def unknown_of(self, label: str, condition: Condition) -> int:
         """Return the position of the unknown that a condition is about."""
-        if condition.unknown is None and len(self.unknowns) > 1:
-            raise KanpdeError(
-                f"condition '{label}' does not say which unknown it is about: give unknown= one of"
-                f" {', '.join(self.unknowns)}."
-            )
-        name = condition.unknown or self.unknowns[0]
-        if name not in self.unknowns:
-            raise unknown_name(f"field in condition '{label}':", name, self.unknowns)
-        return self.unknowns.index(name)
+        return self._place(f"condition '{label}'", condition.unknown, "unknown=")
 
     def residual_function(self, label: str) -> Equation:
-        """Return an equation or condition as a function of all unknowns in order, then `at`; returns (N,)."""
+        """Return an equation or condition as a function of all unknowns in order, then `at`; returns (N,).
+
+        Of a constraint it is what its rows sum.
+        """
         if label in self.equations:
-            equation = self.equations[label]
-            arguments = arguments_of(equation, label)
-            places = [self.unknowns.index(name) for name in arguments]
-            return lambda *fields: value_of(equation(*(fields[i] for i in places), fields[-1]))
+            return self._function(self.equations[label], label)
+        if label in self.constraints:
+            return self._about(label, self.constraints[label])
         condition = self.conditions[label]
+        if isinstance(condition, BoundaryEquation):
+            return self._function(condition.equation, label)
         u = 0 if isinstance(condition, Periodic) else self.unknown_of(label, condition)
         return lambda *fields: condition.residual(fields[u], fields[-1])
+
+    def _function(self, equation: Equation, label: str) -> Equation:
+        """Return a function of the unknowns that its arguments name as one of all unknowns."""
+        places = self._places(equation, label)
+        return lambda *fields: value_of(equation(*(fields[i] for i in places), fields[-1]))
+
+    def _about(self, label: str, constraint: Constraint) -> Equation:
+        """Return what a constraint is about as a function of all unknowns."""
+        if callable(constraint.of):
+            return self._function(constraint.of, label)
+        u = self._place(f"constraint '{label}'", constraint.of, "of=")
+        return lambda *fields: fields[u].value
+
+    def _place(self, what: str, name: str | None, argument: str) -> int:
+        """Return the position of an unknown that may go without a name if it is the only one."""
+        if name is None and len(self.unknowns) > 1:
+            raise KanpdeError(
+                f"{what} does not say which unknown it is about: give {argument} one of {', '.join(self.unknowns)}."
+            )
+        name = name or self.unknowns[0]
+        if name not in self.unknowns:
+            raise unknown_name(f"field in {what}:", name, self.unknowns)
+        return self.unknowns.index(name)
+
+    def _places(self, equation: Equation, label: str) -> list[int]:
+        """Return the positions of the unknowns that a function names."""
+        names = arguments_of(equation, label)
+        for name in names:
+            if name not in self.unknowns:
+                raise unknown_name(f"field in '{label}':", name, self.unknowns)
+        return [self.unknowns.index(name) for name in names]
 
     def derivatives(self, labels: tuple[str, ...], at: Points) -> set[MultiIndex]:
         """Return the partial derivatives that some equations or conditions ask for."""

@@ -14,9 +14,11 @@ from kanpde import (
     KanpdeError,
     Points,
     Problem,
+    condition,
     dirichlet,
     initial,
     initial_velocity,
+    mean,
     neumann,
     periodic,
     robin,
@@ -71,6 +73,11 @@ CONDITIONS: dict[str, tuple[Box, Condition, Callable[[Points, Tensor], Tensor]]]
     "neumann": (SQUARE, neumann("x-", 2.0), lambda at, u: -(at.y**2 + 2 * at.x) - 2.0),
     "neumann above": (SQUARE, neumann("y+", 2.0), lambda at, u: 2 * at.x * at.y - 2.0),
     "robin": (SQUARE, robin("x+", 1.0, lambda at: at.y), lambda at, u: at.y * u + at.y**2 + 2 * at.x - 1.0),
+    "equation": (
+        SQUARE,
+        condition("x+", lambda u, at: u.d("y") * at.normal[:, 0] - u**2),
+        lambda at, u: 2 * at.x * at.y - u**2,
+    ),
     "initial": (STRIP, initial(3.0), lambda at, u: u - 3.0),
     "initial velocity": (STRIP, initial_velocity(lambda at: at.x), lambda at, u: 2 * at.x * at.t - at.x),
 }
@@ -88,6 +95,16 @@ def test_residuals_of_conditions(name: str, device: torch.device) -> None:
     found = condition.residual(field("u", box.names, u, array), at)
     assert torch.allclose(found, wanted(at, u), atol=1e-13)
     assert not torch.allclose(1.01 * found, wanted(at, u), atol=1e-13)
+
+
+def test_a_condition_names_its_unknowns() -> None:
+    problem = Problem(
+        SQUARE, {"second": second, "first": first}, {"meet": condition("x+", lambda u, v, at: u.d("x") - v)}
+    )
+    at = problem.middle()
+    u, v = (Field(n, SQUARE.names, lambda i, n=n: torch.full_like(at.x, sum(i) + (n == "v"))) for n in ("u", "v"))
+    assert problem.residual_function("meet")(v, u, at).tolist() == [0.0, 0.0, 0.0]  # u_x = 1 and v = 1
+    assert problem.derivatives(("meet",), at) == {(1, 0), (0, 0)}
 
 
 def test_a_normal_derivative_needs_a_boundary() -> None:
@@ -130,6 +147,13 @@ def test_only_boxes_are_periodic() -> None:
         ({"equations": {}}, "problem 'problem' has no equations"),
         ({"conditions": {"w": dirichlet("z-", unknown="u")}}, "unknown boundary 'z-'"),
         ({"conditions": {"w": dirichlet("x", unknown="w")}}, "unknown field in condition 'w': 'w'"),
+        ({"conditions": {"w": condition("x", lambda w, at: w)}}, "unknown field in 'w': 'w'"),
+        ({"conditions": {"w": condition("x", lambda u: u)}}, r"equation 'w' has the arguments \(u\)"),
+        ({"conditions": {"w": condition("z", lambda u, at: u)}}, "unknown boundary 'z'"),
+        (
+            {"conditions": {"w": dirichlet("x", unknown="u")}, "constraints": {"w": mean("u")}},
+            "'w' names a condition and a constraint",
+        ),
         ({"conditions": {"w": dirichlet("x")}}, "does not say which unknown it is about: give unknown= one of u, v"),
         ({"equations": {"e": lambda u: u}, "conditions": {"w": dirichlet("x")}}, r"'e' has the arguments \(u\)"),
     ],

@@ -170,19 +170,53 @@ class FirstFactor:
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
 
-Factors = list[FirstFactor | Factor]
+LayerFactor = FirstFactor | Factor
+
+
+@dataclass(frozen=True)
+class Summed:
+    """A factor whose rows are sums over groups of `size` points that stand together."""
+
+    factor: LayerFactor
+    size: int
+
+    def rows(self, part: slice = slice(None)) -> Tensor:
+        """Return the dense Jacobian (N / size, f O) of some groups."""
+        return torch.cat([factor.rows(part) for factor in self.split()], dim=1)
+
+    def times(self, direction: Tensor) -> Tensor:
+        """Return J v (N / size,) for a direction of the layer's weights."""
+        return self.factor.times(direction).view(-1, self.size).sum(dim=1)
+
+    def transposed_times(self, weights: Tensor) -> Tensor:
+        """Return J^T w for weights (N / size,)."""
+        return self.factor.transposed_times(weights.repeat_interleave(self.size))
+
+    def split(self) -> list[Factor]:
+        """Return plain factors in the order of parameters: the points of a group are to a row what channels are."""
+
+        def grouped(values: Tensor) -> Tensor:
+            return values.unflatten(1, (-1, self.size)).transpose(1, 2).flatten(0, 1)
+
+        return [Factor(grouped(f.adjoint), grouped(f.features)) for f in plain([self.factor])]
+
+
+Factors = list[LayerFactor | Summed]
 """The factors of all layers; the first one is of the first layer."""
 
 
-def plain(factors: Factors) -> list[Factor]:
+def plain(factors: Sequence[LayerFactor | Summed]) -> list[Factor]:
     """Return plain factors only, in the order of the parameters."""
-    return [part for f in factors for part in (f.split() if isinstance(f, FirstFactor) else [f])]
+    return [part for f in factors for part in ([f] if isinstance(f, Factor) else f.split())]
 
 
 def jacobian_blocks(factors: Factors) -> Iterator[tuple[slice, list[slice], Tensor]]:
     """Yield a Jacobian in blocks: the rows, the columns that do not vanish, the entries (n, P')."""
     first, *rest = factors
-    assert isinstance(first, FirstFactor)
+    if not isinstance(first, FirstFactor):
+        entries = torch.cat([factor.rows() for factor in factors], dim=1)
+        yield slice(0, len(entries)), [slice(0, entries.shape[1])], entries
+        return
     deeper = plain(rest)
     start = first.first.layer.parameters
     others = []

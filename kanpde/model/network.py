@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from kanpde.basis import BSpline, Learnable
-from kanpde.model.factor import Factor, Factors, First, FirstFactor, neighbours
+from kanpde.model.factor import Factor, First, FirstFactor, LayerFactor, neighbours
 from kanpde.model.layer import Layer, Tape
 from kanpde.multiindex import IndexSet
 
@@ -90,7 +90,9 @@ class Network:
             passed.append(Passed(tape, sums))
         return sums, passed
 
-    def factors(self, theta: Tensor, indices: IndexSet, first: First, passed: list[Passed], adjoint: Tensor) -> Factors:
+    def factors(
+        self, theta: Tensor, indices: IndexSet, first: First, passed: list[Passed], adjoint: Tensor
+    ) -> list[LayerFactor]:
         """Return each layer's factor of the Jacobian of sum over channels of adjoint (C, N, O) times the output."""
         weights = self.weights(theta)
         deeper: list[Factor] = []
