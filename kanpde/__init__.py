@@ -20,6 +20,7 @@ from kanpde.problem import (
     neumann,
     periodic,
     robin,
+    scalar,
 )
 from kanpde.run import Run, solve
 from kanpde.sampling import Sampling
@@ -61,5 +62,6 @@ __all__ = [
     "observe",
     "periodic",
     "robin",
+    "scalar",
     "solve",
 ]

@@ -8,7 +8,7 @@ import torch
 
 from kanpde.constraint import Groups
 from kanpde.errors import KanpdeError
-from kanpde.field import Field, Points
+from kanpde.field import Points
 from kanpde.geometry import Patch
 from kanpde.model import KAN, MLP, Ansatz, Network
 from kanpde.multiindex import IndexSet, spell
@@ -110,14 +110,14 @@ def final_network(problem: Problem, model: KAN | MLP) -> Network:
 def residual_of_reference(problem: Problem, label: str, points: PointSet) -> float | None:
     """Return the largest residual of the reference, in units of the largest derivative that enters it.
 
-    None without a reference that has these derivatives. Raises KanpdeError where the residual is not finite.
+    None without a reference that has these derivatives, and for a scalar whose exact value is not known. Raises
+    KanpdeError where the residual is not finite.
     """
-    if problem.reference is None or not problem.reference.smooth:
+    if problem.reference is None or not (problem.reference.smooth and known(problem)):
         return None
     indices = IndexSet(problem.geometry.names, problem.derivatives((label,), points.at))
     u = problem.reference.taylor(points.at, indices)
-    fields = [Field.of(name, indices, u[..., i]) for i, name in enumerate(problem.unknowns)]
-    residual = problem.residual_function(label)(*fields, points.at)
+    residual = problem.residual_function(label)(*problem.fields(indices, u), points.at)
     if not bool(torch.isfinite(residual).all()):
         raise KanpdeError(f"'{label}' is not finite for the reference: check its data and the reference.")
     factorials = u.new_tensor(indices.factorials)[:, None, None]
@@ -126,12 +126,17 @@ def residual_of_reference(problem: Problem, label: str, points: PointSet) -> flo
 
 def constraint_of_reference(problem: Problem, label: str, groups: Groups) -> float | None:
     """Return by how much the reference misses the rows of a constraint, at most; None without such a reference."""
-    if problem.reference is None or not problem.reference.smooth:
+    if problem.reference is None or not (problem.reference.smooth and known(problem)):
         return None
     indices = IndexSet(problem.geometry.names, problem.derivatives((label,), groups.at))
     u = problem.reference.taylor(groups.at, indices)
-    fields = [Field.of(name, indices, u[..., i]) for i, name in enumerate(problem.unknowns)]
-    return float(groups.sums(problem.residual_function(label)(*fields, groups.at)).abs().max())
+    g = problem.residual_function(label)(*problem.fields(indices, u), groups.at)
+    return float(groups.sums(g).abs().max())
+
+
+def known(problem: Problem) -> bool:
+    """Whether the exact values of all unknown scalars are known."""
+    return all(value.exact is not None for value in problem.scalars.values())
 
 
 def jump_of_reference(problem: Problem, coordinate: str, lower: PointSet) -> float | None:

@@ -159,8 +159,7 @@ class System:
 
     def _values(self, batch: Batch, u: Tensor) -> Tensor:
         """Return the weighted residuals (equation, row) of a field (C, N, U)."""
-        names = self.ansatz.problem.unknowns
-        fields = [Field.of(name, batch.indices, u[..., i]) for i, name in enumerate(names)]
+        fields = self.ansatz.problem.fields(batch.indices, u)
         return batch.rows(torch.stack([self._functions[label](*fields, batch.at) for label in batch.labels]))
 
     def _slopes(self, batch: Batch, u: Tensor) -> tuple[Tensor, Tensor]:
@@ -189,7 +188,7 @@ class System:
             tape = passed[-1].tape
             residuals, slopes = self._slopes(batch, u)
             for r, slope in zip(residuals, slopes, strict=True):
-                adjoint = batch.frame.pull_back(slope)
+                adjoint = batch.frame.pull_back(slope)[..., : self.network.layers[-1].linear]
                 yield r, batch.summed(FirstFactor(adjoint, first) if tape is None else Factor(adjoint, tape.features))
 
 
@@ -277,7 +276,7 @@ class Linearisation:
 
     def times(self, direction: Tensor) -> Tensor:
         """Return J v (R,) for a direction v (P,)."""
-        weights = self._system.network.weights(direction)
+        weights = self._system.network.directions(direction)
         found = []
         for r, factors in self:
             parts = [factor.times(w) for factor, w in zip(factors, weights, strict=True)]
@@ -348,7 +347,7 @@ def untrained(ansatz: Ansatz, labels: tuple[str, ...], at: Points) -> tuple[list
     indices = IndexSet(problem.geometry.names, problem.derivatives(labels, at))
     lift = ansatz.frame(indices, at).lift
     largest = float((lift * lift.new_tensor(indices.factorials)[:, None, None]).abs().max())
-    return [Field.of(name, indices, lift[..., i]) for i, name in enumerate(problem.unknowns)], largest
+    return problem.fields(indices, lift), largest
 
 
 def refuse_not_finite(label: str, r: Tensor, at: Points) -> None:

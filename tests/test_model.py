@@ -11,11 +11,11 @@ from examples import small_kan
 from oracles import close, jacobian, network_output, points_in, random, taylor
 from torch import Tensor
 
-from kanpde import KAN, MLP, KanpdeError
+from kanpde import KAN, MLP, Box, KanpdeError, Problem
 from kanpde.library import load_problem
 from kanpde.model import Network, jacobian_blocks, plain
 from kanpde.model.factor import BLOCK_POINTS, neighbours
-from kanpde.model.kan import REACH, ladder
+from kanpde.model.kan import REACH, SUMS, ladder
 from kanpde.model.network import Stage
 from kanpde.multiindex import IndexSet, parse
 
@@ -301,7 +301,17 @@ def test_all_product_nodes_come_in_a_stage_of_their_own() -> None:
     assert {stage.products for stage in replace(model, start_products=9).stages()} == {6}
 
 
-@pytest.mark.parametrize("name", ["poisson2d", "burgers1d"])
+def test_with_one_coordinate_there_is_a_finer_node_for_each_unknown() -> None:
+    model = KAN().suited(load_problem("poisson1d"))
+    assert (model.products, model.start_products, model.grids[0]) == (1, None, 240)
+    equations = {"u": lambda u, v, at: u.d("t") + u * v, "v": lambda u, v, at: v.d("t") - u * v}
+    model = KAN().suited(Problem(Box(t=(0, 1)), equations))
+    assert (model.products, model.start_products, model.knots) == (2, None, "adaptive")
+    assert KAN(grid=30, products=4).suited(load_problem("poisson1d")).grids[0] == 30
+    assert KAN(width=(3,)).suited(load_problem("poisson1d")).grids[0] == SUMS["grid"]
+
+
+@pytest.mark.parametrize("name", ["poisson1d", "poisson2d", "burgers1d", "burgers_inverse"])
 @pytest.mark.parametrize("settings", [{}, {"width": (3, 3)}, {"products": 2}, {"width": (2,), "products": 1}])
 def test_what_is_chosen_can_multiply_coordinates(name: str, settings: dict[str, Any]) -> None:
     problem = load_problem(name)

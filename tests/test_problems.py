@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import kanpde
-from kanpde import Field, KanpdeError, Problem
+from kanpde import KanpdeError, Problem
 from kanpde.check import constraint_of_reference, jump_of_reference
 from kanpde.library import load_problem
 from kanpde.model import Ansatz
@@ -57,9 +57,10 @@ def residual(problem: Problem, label: str, points: PointSet, factor: float = 1.0
     values = float(problem.reference.taylor(inside, IndexSet(box.names)).abs().max())
     indices = IndexSet(problem.geometry.names, problem.derivatives((label,), points.at))
     u = factor * problem.reference.taylor(points.at, indices)
-    fields = [Field.of(name, indices, u[..., i]) for i, name in enumerate(problem.unknowns)]
     size = float((u * u.new_tensor(indices.factorials)[:, None, None]).abs().max())
-    return float(problem.residual_function(label)(*fields, points.at).abs().max()) / max(size, values)
+    return float(problem.residual_function(label)(*problem.fields(indices, u), points.at).abs().max()) / max(
+        size, values
+    )
 
 
 def test_samples_lie_inside_and_every_condition_has_points(problem: Problem, device: torch.device) -> None:
@@ -101,8 +102,7 @@ def test_a_smooth_reference_satisfies_the_constraints(problem: Problem) -> None:
         indices = IndexSet(problem.geometry.names, problem.derivatives((label,), groups.at))
         u = problem.reference.taylor(groups.at, indices)
         u[0] += 0.01 + 10 * constraint.tolerance  # a shift is seen
-        fields = [Field.of(name, indices, u[..., i]) for i, name in enumerate(problem.unknowns)]
-        sums = groups.sums(problem.residual_function(label)(*fields, groups.at))
+        sums = groups.sums(problem.residual_function(label)(*problem.fields(indices, u), groups.at))
         assert float(sums.abs().max()) > max(1e-3, constraint.tolerance)
 
 
@@ -124,11 +124,13 @@ def test_the_reference_of_a_periodic_problem_is_periodic(problem: Problem) -> No
 NO_FINITE_ELEMENTS = {
     "advection": "second order in space",
     "biharmonic_plate": "u_yyyy",
+    "burgers_inverse": "reads the scalars nu",
     "eikonal": "second order in space",
     "kdv": "u_xxx",
     "klein_gordon": "u_tt",
     "kovasznay": "one equation for one unknown",
     "poisson5d": "1 to 3 space dimensions",
+    "poisson_inverse": "one equation for one unknown",
     "poisson_interface": "one equation for one unknown",
     "taylor_green": "one equation for one unknown",
     "wave1d": "u_tt",
@@ -138,7 +140,7 @@ NO_FINITE_ELEMENTS = {
 
 def test_finite_elements_apply_or_say_why_not(problem: Problem) -> None:
     if problem.name in NO_FINITE_ELEMENTS:
-        with pytest.raises(KanpdeError, match=f"FEM does not apply here: .*{NO_FINITE_ELEMENTS[problem.name]}"):
+        with pytest.raises(KanpdeError, match=NO_FINITE_ELEMENTS[problem.name]):
             ladder(problem)
     else:
         assert ladder(problem)

@@ -27,6 +27,7 @@ from kanpde import (
     neumann,
     observe,
     robin,
+    scalar,
 )
 from kanpde.constraint import MEAN_NODES, Constraint
 from kanpde.model import Ansatz
@@ -54,6 +55,10 @@ def second(v: Field, at: Points) -> Tensor:
     return v.d("yy") + v.d("x") ** 2 - at.x
 
 
+def third(u: Field, rate: Field, k: Field, at: Points) -> Tensor:
+    return u.d("xx") - k * u.d("y") - k * rate + at.x
+
+
 SOFT: dict[str, Condition] = {
     "walls": dirichlet("y", 0.5),
     "flux": neumann("x-", lambda at: at.y, weight=2.0),
@@ -76,6 +81,12 @@ PROBLEMS = {
         {"meet": condition("x+", lambda v, u, at: u * v.d("x") - at.normal[:, 0] * at.y, weight=2.0)},
     ),
     "constraints": Problem(SQUARE, {"nonlinear": nonlinear}, constraints=CONSTRAINTS),
+    "scalars": Problem(
+        SQUARE,
+        {"third": third},
+        constraints={"slopes": CONSTRAINTS["slopes"], "sum": mean(lambda u, k, at: u * k, 0.5, weight=2.0)},
+        scalars={"k": scalar(-0.5), "rate": scalar(0.0, size=3.0)},
+    ),
 }
 MODELS: dict[str, KAN | MLP] = {"kan": small_kan(width=(2,), grid=3, degree=(5, 4)), "mlp": MLP(width=(4, 3))}
 
@@ -88,7 +99,7 @@ def system_of(
     like = torch.zeros((), dtype=torch.float64, device=device)
     ansatz = Ansatz(problem, "soft" if name == "soft" else mode)
     lower, upper = like.new_tensor(SQUARE.lower), like.new_tensor(SQUARE.upper)
-    network = MODELS[model].network(lower, upper, len(problem.unknowns))
+    network = MODELS[model].suited(problem).network(lower, upper, len(problem.unknowns))
     sets = {tuple(problem.equations): draw((SQUARE.interior(),), SQUARE.names, "sobol", count, 1, like)}
     for label in ansatz.soft:
         sets[(label,)] = draw(
@@ -109,7 +120,9 @@ def plain_residual(system: System, theta: Tensor) -> Tensor:
         points = batch.at.array().clone().requires_grad_()
         output = network_output(system.network, theta, points)
         x, y = points.unbind(dim=1)
-        values: Mapping[str, Tensor] = dict(zip(problem.unknowns, output.unbind(dim=1), strict=True))
+        values: Mapping[str, Tensor] = dict(zip(problem.names, output.unbind(dim=1), strict=True))
+        if problem.scalars:
+            values = {"u": output[:, 0], "k": -0.5 + 0.5 * output[:, 1], "rate": 3 * output[:, 2]}
         if system.ansatz.hard == ("walls",):
             values = {"u": (1 - x**2) * (1 - y**2) * output[:, 0]}
         elif system.ansatz.hard == ("left",):
@@ -122,10 +135,12 @@ def plain_residual(system: System, theta: Tensor) -> Tensor:
                 r, size = (2 + y) * fields["u"] + fields["u"].d("x") - 1, 1.0
             elif label == "meet":
                 r, size = fields["u"] * fields["v"].d("x") - y, 2.0
-            elif label == "mean":
+            elif label in ("mean", "sum"):
                 _, gauss = numpy.polynomial.legendre.leggauss(MEAN_NODES[2])
                 share = torch.from_numpy(numpy.outer(gauss, gauss).ravel() / 4)
-                r, size = ((x * fields["u"] ** 2 + fields["u"].d("x")) @ share - 0.5)[None], 2.0
+                u = fields["u"]
+                g = x * u**2 + u.d("x") if label == "mean" else u * fields["k"]
+                r, size = (g @ share - 0.5)[None], 2.0
             elif label == "slopes":
                 r, size = fields["u"].d("y") - SLOPES, 1.0
             elif label == "turn":
@@ -134,7 +149,8 @@ def plain_residual(system: System, theta: Tensor) -> Tensor:
             elif label in problem.conditions:
                 r, size = fields["u"] - 0.5, 1.0
             else:
-                arguments = {"first": ("u", "v"), "second": ("v",)}.get(label, ("u",))
+                named = {"first": ("u", "v"), "second": ("v",), "third": ("u", "rate", "k")}
+                arguments = named.get(label, ("u",))
                 r, size = problem.equations[label](*(fields[name] for name in arguments), batch.at), 1.0
             rows.append(r * (size / len(r)) ** 0.5 / 2.0)
     return torch.cat(rows)

@@ -202,7 +202,7 @@ class Summed:
 
 
 Factors = list[LayerFactor | Summed]
-"""The factors of all layers; the first one is of the first layer."""
+"""The factors of scalars, if there are any, and of all layers, in the order of the parameters."""
 
 
 def plain(factors: Sequence[LayerFactor | Summed]) -> list[Factor]:
@@ -212,20 +212,24 @@ def plain(factors: Sequence[LayerFactor | Summed]) -> list[Factor]:
 
 def jacobian_blocks(factors: Factors) -> Iterator[tuple[slice, list[slice], Tensor]]:
     """Yield a Jacobian in blocks: the rows, the columns that do not vanish, the entries (n, P')."""
-    first, *rest = factors
-    if not isinstance(first, FirstFactor):
-        entries = torch.cat([factor.rows() for factor in factors], dim=1)
-        yield slice(0, len(entries)), [slice(0, entries.shape[1])], entries
+    offset, start = None, 0
+    others: list[tuple[Factor, slice]] = []
+    for factor in factors:
+        if isinstance(factor, FirstFactor):
+            first, offset = factor, start
+            start += factor.first.layer.parameters
+            continue
+        for part in plain([factor]):
+            others.append((part, slice(start, start + part.features.shape[2] * part.adjoint.shape[2])))
+            start = others[-1][1].stop
+    if offset is None:
+        entries = torch.cat([part.rows() for part, _ in others], dim=1)
+        yield slice(0, len(entries)), [columns for _, columns in others], entries
         return
-    deeper = plain(rest)
-    start = first.first.layer.parameters
-    others = []
-    for factor in deeper:
-        others.append(slice(start, start + factor.features.shape[2] * factor.adjoint.shape[2]))
-        start = others[-1].stop
     for block in first.first.blocks:
-        entries = torch.cat([*first.block(block), *(f.rows(block.part) for f in deeper)], dim=1)
-        yield block.part, [*first.columns(block), *others], entries
+        entries = torch.cat([*first.block(block), *(part.rows(block.part) for part, _ in others)], dim=1)
+        own = [slice(offset + columns.start, offset + columns.stop) for columns in first.columns(block)]
+        yield block.part, [*own, *(columns for _, columns in others)], entries
 
 
 def runs(there: Tensor, start: int) -> Iterator[slice]:

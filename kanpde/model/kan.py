@@ -13,7 +13,7 @@ from torch import Tensor
 from kanpde.basis import Activation, BSpline, Chebyshev, Fourier, Learnable
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.model.layer import Edges, Layer
-from kanpde.model.network import Network, Stage
+from kanpde.model.network import Network, Stage, scalars_of
 from kanpde.multiindex import IndexSet
 from kanpde.problem import Problem
 
@@ -41,6 +41,8 @@ NONLINEAR: dict[str, Any] = {
     "knots": "adaptive",
     "noise": 0.3,
 }
+ONE_COORDINATE: dict[str, Any] = {"grid": 240, "start_products": None}
+"""What differs where there is one coordinate: nodes are functions of it, and each unknown needs one, so it is finer."""
 SUMS: dict[str, Any] = {
     "products": 0,
     "grid": 20,
@@ -86,6 +88,7 @@ class KAN:
         draws all coefficients with the power law of Rigas et al. 2025 (exponents 0.25 and 0.75). Either way activations
         of deeper layers start as large as the grids.
     noise: standard deviation of white noise on the coefficients of the hidden layers ("linear").
+    scalars: the number of unknown scalars; 0 lets `suited` count those of the problem.
     """
 
     width: Sequence[int] | None = None
@@ -100,6 +103,7 @@ class KAN:
     base: bool = False
     initial: str = "linear"
     noise: float | None = None
+    scalars: int = 0
 
     name = "kan"
 
@@ -136,16 +140,19 @@ class KAN:
         """Return these settings with every None chosen for a problem, by the kind of its equations.
 
         Product nodes, whose sum is the solution. Affine equations: a few on splines of high degree, refined evenly.
+        With one coordinate a node is a function of it, and there is one for each unknown.
         Nonlinear ones may form fronts: many, on knots that a few of them have found. Sums, if `width` asks for them:
         inputs of high degree and outer functions that are one cubic each, which can multiply functions of one variable.
         `docs/solvers.md` has the measurements.
         """
         by_equations = AFFINE if problem.affine else NONLINEAR
         choice = by_equations if self.width is None else SUMS
+        if self.width is None and problem.geometry.dimension == 1:
+            choice = {**choice, **ONE_COORDINATE, "products": len(problem.unknowns)}
         if self.products is not None:
             choice = {**choice, "start_products": None}
         missing = {name: value for name, value in choice.items() if getattr(self, name) is None}
-        return replace(self, **missing)
+        return replace(self, **missing, scalars=scalars_of(problem, self.scalars))
 
     @property
     def grids(self) -> tuple[int, ...]:
@@ -245,7 +252,7 @@ class KAN:
                 # A silu does not repeat, so periodic inputs have none.
                 edges += [Edges(Activation("silu"), a, b) for a, b in groups if number or a not in periodic]
             layers.append(Layer(inputs, tuple(edges), sums[number], 0 if number else products))
-        return Network(tuple(layers), lower, upper)
+        return Network(tuple(layers), lower, upper, self.scalars)
 
     def _basis(self, degree: int, intervals: int, one: Tensor, periodic: bool) -> Learnable:
         """Return the basis on [-1, 1] for as many inputs as `one` (I,) has entries."""
@@ -261,7 +268,8 @@ class KAN:
         draw = linear_weights if self.initial == "linear" else power_law_weights
         weights = [draw(layer, self.noise, generator) for layer in network.layers[:-1]]
         weights.append(last_weights(network.layers[-1], network.layers[-2].sums if weights else len(network.lower)))
-        theta = torch.cat([w.reshape(-1) for w in weights]).to(network.lower)
+        zero = torch.zeros(network.scalars, dtype=torch.float64)
+        theta = torch.cat([zero, *(w.reshape(-1) for w in weights)]).to(network.lower)
         return levelled(network, theta, 1 if self.initial == "linear" else 0)
 
 
