@@ -28,7 +28,7 @@ MEAN_POINTS = 4096
 """Points of a mean where there is no product of Gauss rules."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Groups:
     """Points in groups of k that stand together, with the coefficients (m, k) of each and the m values of the sums."""
 
@@ -76,7 +76,7 @@ class Constraint(ABC):
         """Return the rows; raise KanpdeError if they do not fit the geometry."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Observation(Constraint):
     """Values of `of` at points; see `observe`."""
 
