@@ -10,7 +10,7 @@ same command goes on after an interruption.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from benchmarks.report import save, show
 from benchmarks.results import Row
 from kanpde import KanpdeError, Problem
 from kanpde.library import load_problem
+
+Cells = Callable[[str, Row], Mapping[str, str]]
 
 
 def solved(case: Case, problem: Problem, seed: int, threads: int | None) -> Row:
@@ -77,20 +79,70 @@ def loaded(case: Case) -> Problem | None:
     return problem
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Measure, print the table and write it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser_of(description: str | None, seeds: int, page: str) -> argparse.ArgumentParser:
+    """Return a parser of the options of a measurement over seeds that writes docs/PAGE.json and docs/PAGE.md."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", metavar="case", help="PROBLEM, PROBLEM:ARGUMENT=VALUE,... or a name")
-    parser.add_argument("--trend", action="store_true", help="error against parameters on poisson2d")
-    parser.add_argument("--seeds", type=int, default=5, help="how many")
+    parser.add_argument("--seeds", type=int, default=seeds, help="how many")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=None, help="of PyTorch; by default the package decides")
     parser.add_argument("--again", action="store_true", help="measure again what the file has already")
-    parser.add_argument("--out", type=Path, default=Path("docs/accuracy.json"))
-    parser.add_argument("--markdown", type=Path, default=Path("docs/accuracy.md"))
+    parser.add_argument("--out", type=Path, default=Path(f"docs/{page}.json"))
+    parser.add_argument("--markdown", type=Path, default=Path(f"docs/{page}.md"))
+    return parser
+
+
+def parsed(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
+    """Return the options, with the wanted seeds as a range in place of their number."""
     options = parser.parse_args(arguments)
     if options.seeds < 1:
         parser.error(f"--seeds {options.seeds}: give at least 1")
+    options.seeds = range(options.first_seed, options.first_seed + options.seeds)
+    return options
+
+
+def measure(
+    cases: Iterable[Case],
+    rows: dict[str, Row],
+    options: argparse.Namespace,
+    write: Callable[[Mapping[str, Row]], str],
+    finish: Callable[[Case, Problem, Row, Row | None], Row] = lambda case, problem, row, before: row,
+) -> list[str]:
+    """Measure cases, add their rows, write the file after each seed and the page after each case; return the labels.
+
+    `finish` adds to a row what does not depend on seeds; it is given the row before if that is not to be replaced.
+    """
+    done = []
+    for case in cases:
+        problem = loaded(case)
+        if problem is None:
+            continue
+        before = None if options.again else rows.get(case.label)
+        for row in measured(case, problem, options.seeds, options.threads, before):
+            rows[case.label] = row
+            save(options.out, {"rows": rows})
+            print(f"{case.label}: " + ", ".join(scientific(s["error"], "failed") for s in row["seeds"]), flush=True)
+        rows[case.label] = finish(case, problem, rows[case.label], before)
+        save(options.out, {"rows": rows})
+        options.markdown.parent.mkdir(parents=True, exist_ok=True)
+        options.markdown.write_text(write(rows), encoding="utf-8")
+        done.append(case.label)
+    return done
+
+
+def report(rows: Mapping[str, Row], labels: Iterable[str], options: argparse.Namespace, cells: Cells) -> None:
+    """Print the table of what was measured and where it is written."""
+    found = [cells(label, rows[label]) for label in labels]
+    if found:
+        show(f"seeds {options.seeds.start} to {options.seeds.stop - 1}", found)
+        print(f"written to {options.out} and {options.markdown}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, print the table and write it."""
+    parser = parser_of(__doc__, seeds=5, page="accuracy")
+    parser.add_argument("--trend", action="store_true", help="error against parameters on poisson2d")
+    options = parsed(parser, arguments)
     try:
         cases = [find_case(text) for text in options.cases] or ([] if options.trend else list(CASES))
         rows = results.read(options.out)
@@ -98,23 +150,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(str(error))
     if options.trend:
         cases += [case for series in TREND.values() for case in series]
-    seeds = range(options.first_seed, options.first_seed + options.seeds)
-    done = []
-    for case in cases:
-        problem = loaded(case)
-        if problem is None:
-            continue
-        before = None if options.again else rows.get(case.label)
-        for row in measured(case, problem, seeds, options.threads, before):
-            rows[case.label] = row
-            save(options.out, {"rows": rows})
-            print(f"{case.label}: " + ", ".join(scientific(s["error"], "failed") for s in row["seeds"]), flush=True)
-        options.markdown.parent.mkdir(parents=True, exist_ok=True)
-        options.markdown.write_text(page(rows), encoding="utf-8")
-        done.append(target_cells(case.label, rows[case.label]))
-    if done:
-        show(f"seeds {seeds.start} to {seeds.stop - 1}", done)
-        print(f"written to {options.out} and {options.markdown}")
+    report(rows, measure(cases, rows, options, page), options, target_cells)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,24 @@
 from kanpde.threads import default_threads  # before PyTorch is loaded
 
 # isort: on
+from kanpde.constraint import difference, mean, observe
 from kanpde.errors import KanpdeError
 from kanpde.field import Field, Points
 from kanpde.geometry import Box
 from kanpde.metrics import Errors
 from kanpde.model import KAN, MLP
-from kanpde.problem import Problem, Reference, dirichlet, initial, initial_velocity, neumann, periodic, robin
+from kanpde.problem import (
+    Problem,
+    Reference,
+    condition,
+    dirichlet,
+    initial,
+    initial_velocity,
+    neumann,
+    periodic,
+    robin,
+    scalar,
+)
 from kanpde.run import Run, solve
 from kanpde.sampling import Sampling
 from kanpde.solver import LBFGS, SOAP, Adam, Auto, Chain, GaussNewton, Kernel, LevenbergMarquardt, SelfScaledBroyden
@@ -39,12 +51,17 @@ __all__ = [
     "Sampling",
     "SelfScaledBroyden",
     "__version__",
+    "condition",
     "default_threads",
+    "difference",
     "dirichlet",
     "initial",
     "initial_velocity",
+    "mean",
     "neumann",
+    "observe",
     "periodic",
     "robin",
+    "scalar",
     "solve",
 ]

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
+from kanpde.constraint import Groups
 from kanpde.errors import KanpdeError
-from kanpde.field import Field
+from kanpde.field import Points
 from kanpde.geometry import Patch
 from kanpde.model import KAN, MLP, Ansatz
 from kanpde.multiindex import IndexSet, spell
@@ -21,7 +22,7 @@ TOLERANCE = 1e-8
 
 @dataclass(frozen=True)
 class Row:
-    """What was found about an equation or condition.
+    """What was found about an equation, condition or constraint.
 
     `points` would be drawn for training; a `hard` condition needs none, since the network's ansatz satisfies it.
     `residual` is the largest residual of the reference, in units of the largest derivative that enters it; None if
@@ -35,11 +36,12 @@ class Row:
     hard: bool
     derivatives: tuple[str, ...]
     residual: float | None
+    tolerance: float = TOLERANCE
 
     @property
     def vanishes(self) -> bool:
-        """Whether the residual of the reference is zero up to rounding, or not known."""
-        return self.residual is None or self.residual <= TOLERANCE
+        """Whether the residual of the reference is zero up to rounding and noise of observations, or not known."""
+        return self.residual is None or self.residual <= self.tolerance
 
 
 def check(
@@ -50,7 +52,7 @@ def check(
     conditions: str = "hard",
     seed: int = 0,
 ) -> list[Row]:
-    """Return a row per equation and condition, with as many points as training `model` would draw.
+    """Return a row per equation, condition and constraint, with as many points as training `model` would draw.
 
     Raises KanpdeError for an empty point set, a function that returns a wrong shape or values that are not finite,
     and a model that is not smooth enough for the equations.
@@ -66,12 +68,9 @@ def check(
     def examine(label: str, kind: str, patches: tuple[Patch, ...], count: int) -> Row:
         points = draw(patches, geometry.names, sampling.rule, count, seed, like)
         residual_scales(ansatz, {(label,): points})  # refuses what is not finite
-        asked = problem.derivatives((label,), points.at)
-        names = tuple(
-            spell(index, geometry.names) or "value" for index in sorted(asked, key=lambda a: (sum(a), [-n for n in a]))
-        )
+        asked = derivatives_asked_for(problem, label, points.at)
         return Row(
-            label, kind, len(points.at), label in ansatz.hard, names, residual_of_reference(problem, label, points)
+            label, kind, len(points.at), label in ansatz.hard, asked, residual_of_reference(problem, label, points)
         )
 
     rows = [examine(label, "equation", (geometry.interior(),), interior) for label in problem.equations]
@@ -83,7 +82,19 @@ def check(
             rows.append(Row(label, condition.kind, 0, True, ("all",), jump))
         else:
             rows.append(examine(label, condition.kind, geometry.boundary(condition.where), count))
+    for label, constraint in problem.constraints.items():
+        groups = constraint.groups(geometry)
+        asked = derivatives_asked_for(problem, label, groups.at)
+        missed = constraint_of_reference(problem, label, groups)
+        tolerance = max(TOLERANCE, constraint.tolerance)
+        rows.append(Row(label, constraint.kind, len(groups.at), False, asked, missed, tolerance))
     return rows
+
+
+def derivatives_asked_for(problem: Problem, label: str, at: Points) -> tuple[str, ...]:
+    """Return the names of the derivatives that an equation, condition or constraint asks for, low orders first."""
+    asked = sorted(problem.derivatives((label,), at), key=lambda a: (sum(a), [-n for n in a]))
+    return tuple(spell(index, problem.geometry.names) or "value" for index in asked)
 
 
 def most_parameters(problem: Problem, model: KAN | MLP) -> int:
@@ -100,18 +111,33 @@ def most_parameters(problem: Problem, model: KAN | MLP) -> int:
 def residual_of_reference(problem: Problem, label: str, points: PointSet) -> float | None:
     """Return the largest residual of the reference, in units of the largest derivative that enters it.
 
-    None without a reference that has these derivatives. Raises KanpdeError where the residual is not finite.
+    None without a reference that has these derivatives, and for a scalar whose exact value is not known. Raises
+    KanpdeError where the residual is not finite.
     """
-    if problem.reference is None or not problem.reference.smooth:
+    if problem.reference is None or not (problem.reference.smooth and known(problem)):
         return None
     indices = IndexSet(problem.geometry.names, problem.derivatives((label,), points.at))
     u = problem.reference.taylor(points.at, indices)
-    fields = [Field.of(name, indices, u[..., i]) for i, name in enumerate(problem.unknowns)]
-    residual = problem.residual_function(label)(*fields, points.at)
+    residual = problem.residual_function(label)(*problem.fields(indices, u), points.at)
     if not bool(torch.isfinite(residual).all()):
         raise KanpdeError(f"'{label}' is not finite for the reference: check its data and the reference.")
     factorials = u.new_tensor(indices.factorials)[:, None, None]
     return float(residual.abs().max()) / max(float((u * factorials).abs().max()), 1.0)
+
+
+def constraint_of_reference(problem: Problem, label: str, groups: Groups) -> float | None:
+    """Return by how much the reference misses the rows of a constraint, at most; None without such a reference."""
+    if problem.reference is None or not (problem.reference.smooth and known(problem)):
+        return None
+    indices = IndexSet(problem.geometry.names, problem.derivatives((label,), groups.at))
+    u = problem.reference.taylor(groups.at, indices)
+    g = problem.residual_function(label)(*problem.fields(indices, u), groups.at)
+    return float(groups.sums(g).abs().max())
+
+
+def known(problem: Problem) -> bool:
+    """Whether the exact values of all unknown scalars are known."""
+    return all(value.exact is not None for value in problem.scalars.values())
 
 
 def jump_of_reference(problem: Problem, coordinate: str, lower: PointSet) -> float | None:

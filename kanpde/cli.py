@@ -275,7 +275,7 @@ def print_check(problem: kanpde.Problem, rows: list[Row]) -> None:
     """Print what a check found."""
     console = wide_console()
     console.print(f"{problem.name}: {problem.description}", markup=False)
-    console.print(f"{problem.geometry}, unknowns {', '.join(problem.unknowns)}, order {problem.order}", markup=False)
+    console.print(f"{problem.geometry}, unknowns {', '.join(problem.names)}, order {problem.order}", markup=False)
     table = Table("equation or condition", "kind", "points", "derivatives asked for", "residual of the reference")
     for row in rows:
         residual = "not checked" if row.residual is None else f"{row.residual:.1e}"

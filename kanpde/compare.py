@@ -118,8 +118,8 @@ class _Comparison:
     ) -> None:
         self.sampling, self.budget, self.job, self.folder, self.display = sampling, budget, job, folder, display
         self.ladder: Sequence[tuple[int, int]] = ()
-        fem_wanted = job.baseline in ("fem", "all")
-        if fem_wanted or problem.reference is None:
+        fem_wanted = job.baseline in ("fem", "all") and not problem.scalars
+        if fem_wanted or (problem.reference is None and not problem.scalars):
             try:
                 self.ladder = ladder(problem)
             except KanpdeError as error:
@@ -193,6 +193,10 @@ class _Comparison:
         self.folder.write_results(results(self.problem, list(self.methods.values())))
         error = "" if method.errors is None else f" relative L2 error {method.errors.rel_l2:.1e},"
         self.display.say(f"{method.name}:{error} {method.seconds['train']:.2f} s, {method.stopped}")
+        for name, value in method.scalars.items():
+            exact = self.problem.scalars[name].exact
+            known = "" if exact is None else f", exactly {exact:.6g}, off by {abs(value - exact):.1e}"
+            self.display.say(f"  {name} = {value:.10g}{known}")
 
     def _leave(self, run: Run) -> None:
         """Write the files that show the network's solution and how all trainings went."""
@@ -210,7 +214,7 @@ def introduction(
 ) -> Iterator[str]:
     """Yield the lines that say what is solved, with what, on what."""
     yield f"{problem.name}: {problem.description}"
-    yield f"{problem.geometry}, unknowns {', '.join(problem.unknowns)}"
+    yield f"{problem.geometry}, unknowns {', '.join(problem.names)}"
     for row in rows:
         yield f"  {row.label}: {row.kind}, " + ("imposed exactly" if row.hard else f"{row.points} points")
     yield f"{model.suited(problem)}, at most {most_parameters(problem, model)} parameters"
@@ -249,6 +253,7 @@ def finished_methods(folder: RunDirectory) -> list[Method]:
                 seconds=row["seconds"],
                 iterations=row["iterations"],
                 stopped=row["stopped"],
+                scalars=row.get("scalars", {}),
             )
             for row in json.loads(path.read_text(encoding="utf-8"))["methods"]
         ]

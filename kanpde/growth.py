@@ -58,7 +58,7 @@ def widened(network: Network, theta: Tensor, wider: Network, random: Tensor) -> 
                 at_zero = e.basis.taylor(theta.new_zeros(1, e.last - e.first), 0)[0, 0]
                 target -= (target * at_zero).sum(dim=-1, keepdim=True) * e.basis.one()
             target[:, : part.shape[1]] = part
-    return torch.cat([w.reshape(-1) for w in new])
+    return torch.cat([theta[: network.scalars], *(w.reshape(-1) for w in new)])
 
 
 def continued(network: Network, theta: Tensor, axis: int, horizon: float) -> Tensor:

@@ -48,7 +48,10 @@ class Errors:
 
 @dataclass(frozen=True)
 class Method:
-    """One row of the final table; `seconds` has the keys "setup", "train" and "evaluate_1e5"."""
+    """One row of the final table; `seconds` has the keys "setup", "train" and "evaluate_1e5".
+
+    `scalars` are the values that were found for unknown ones.
+    """
 
     name: str
     parameters: int
@@ -56,6 +59,7 @@ class Method:
     seconds: dict[str, float]
     iterations: int
     stopped: str
+    scalars: Mapping[str, float] = field(default_factory=dict)
 
 
 class ErrorMeasure:

@@ -7,11 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import isfinite
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from kanpde.constraint import Constraint
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.field import Field, Points, derivatives_asked, evaluate, value_of
 from kanpde.geometry import Box, Geometry
@@ -104,6 +106,41 @@ class InitialVelocity(Condition):
         return u.d("t") - evaluate(self.value, at)
 
 
+@dataclass(frozen=True)
+class BoundaryEquation(Condition):
+    """Any equation of unknowns and their derivatives; `at.normal` is the outward normal."""
+
+    equation: Equation = field(kw_only=True)
+    kind = "equation"
+
+    def residual(self, u: Field, at: Points) -> Tensor:
+        return value_of(self.equation(u, at))
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """An unknown number: where training starts, its size (by default that of the start, or 1), its value if known.
+
+    Equations read it by its name, like an unknown function that is constant.
+    """
+
+    start: float
+    size: float
+    exact: float | None
+
+
+def scalar(start: float, exact: float | None = None, *, size: float | None = None) -> Scalar:
+    """Return an unknown number of an inverse problem, to be found with the unknown functions.
+
+    It is trained in units of `size` from `start`. `exact` is its value where that is known; it is never trained with.
+    Raises KanpdeError for numbers that are not finite, and for a size that is not positive.
+    """
+    size = abs(start) or 1.0 if size is None else size
+    if not (isfinite(start) and isfinite(size) and size > 0 and (exact is None or isfinite(exact))):
+        raise KanpdeError(f"scalar(start={start}, exact={exact}, size={size}): give finite numbers and a size > 0.")
+    return Scalar(float(start), float(size), exact)
+
+
 def dirichlet(where: str = "all", value: Value = 0.0, unknown: str | None = None, weight: float = 1.0) -> Dirichlet:
     """Return the condition u = value on the boundary `where` ("x-", "x+", "x" for both, "all")."""
     return Dirichlet(where, value, unknown, weight)
@@ -134,6 +171,14 @@ def initial(
 def initial_velocity(value: Value, unknown: str | None = None, weight: float = 1.0) -> InitialVelocity:
     """Return the condition u_t = value at the lower end of the time interval."""
     return InitialVelocity(value=value, unknown=unknown, weight=weight)
+
+
+def condition(where: str, equation: Equation, weight: float = 1.0) -> BoundaryEquation:
+    """Return the condition that an equation holds on the boundary `where`.
+
+    It is a function of unknowns and `at`, as equations inside are: `condition("x+", lambda u, v, at: u.d("x") - v)`.
+    """
+    return BoundaryEquation(where, weight=weight, equation=equation)
 
 
 def periodic(where: str) -> Periodic:
@@ -174,15 +219,21 @@ class Problem:
 
     `equations` maps a name to a function of the unknowns and `at`, named by its arguments:
     `def momentum(u, at): return u.d("t") + u * u.d("x") - nu * u.d("xx")`. It returns the residual (N,).
+    `constraints` hold at points of their own: observations, means, differences. `scalars` are the unknown numbers that
+    equations name beside the unknown functions.
     `name`, `description` and `arguments` are filled in from the file that a problem was loaded from.
-    Raises KanpdeError for an equation without unknowns, for a condition on an unknown that no equation has, and for a
-    periodic coordinate that is not one of a box or has other conditions on its faces.
+    Raises KanpdeError for an equation without unknowns, for a condition or constraint on an unknown that no equation
+    has, for a name that two of them share, for a scalar that no equation reads or that there are no data for, for a
+    constraint that does not fit the geometry, and for a periodic coordinate that is not one of a box or has other
+    conditions on its faces.
     """
 
     geometry: Geometry
     equations: Mapping[str, Equation]
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     reference: Reference | None = None
+    constraints: Mapping[str, Constraint] = field(default_factory=dict)
+    scalars: Mapping[str, Scalar] = field(default_factory=dict)
     name: str = "problem"
     description: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -190,12 +241,34 @@ class Problem:
     def __post_init__(self) -> None:
         if not self.equations:
             raise KanpdeError(f"problem '{self.name}' has no equations: give equations={{'name': function}}.")
+        self._check_scalars()
         for label, condition in self.conditions.items():
             if isinstance(condition, Periodic):
                 self._check_periodic(label, condition)
+                continue
+            if isinstance(condition, BoundaryEquation):
+                self._places(condition.equation, label)
             else:
                 self.unknown_of(label, condition)
-                self.geometry.boundary(condition.where)
+            self.geometry.boundary(condition.where)
+        for label, constraint in self.constraints.items():
+            if label in self.conditions:
+                raise KanpdeError(f"'{label}' names a condition and a constraint: give them two names.")
+            self._about(label, constraint)
+            constraint.groups(self.geometry)
+
+    def _check_scalars(self) -> None:
+        named = {name for label, equation in self.equations.items() for name in arguments_of(equation, label)}
+        for name in self.scalars:
+            if name not in named:
+                raise KanpdeError(f"no equation reads the unknown scalar '{name}': name it as an argument of one.")
+        if not self.unknowns:
+            raise KanpdeError("the equations name scalars only: name an unknown function in one of them.")
+        if self.scalars and not self.constraints:
+            raise KanpdeError(
+                f"the scalar '{next(iter(self.scalars))}' is unknown and there are no data to find it from: give"
+                " constraints={...} with observe(points, values)."
+            )
 
     def _check_periodic(self, label: str, condition: Periodic) -> None:
         if not isinstance(self.geometry, Box):
@@ -213,12 +286,34 @@ class Problem:
 
     @cached_property
     def unknowns(self) -> tuple[str, ...]:
-        """The names of the unknowns, in the order in which the equations name them."""
+        """The names of the unknown functions, in the order in which the equations name them."""
         names: dict[str, None] = {}
         for label, equation in self.equations.items():
             arguments = arguments_of(equation, label)
             names.update(dict.fromkeys(arguments))
-        return tuple(names)
+        return tuple(name for name in names if name not in self.scalars)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the unknown functions and then of the unknown scalars."""
+        return (*self.unknowns, *self.scalars)
+
+    def fields(self, indices: IndexSet, u: Tensor) -> list[Field]:
+        """Return Taylor coefficients (C, N, U) as fields in the order of `names`.
+
+        Where only those of the functions are given, as by a reference, scalars have their exact values. Raises
+        KanpdeError for one that is not known.
+        """
+        columns = list(u.unbind(dim=-1))
+        for name, value in list(self.scalars.items())[len(columns) - len(self.unknowns) :]:
+            if value.exact is None:
+                raise KanpdeError(
+                    f"the exact value of the scalar '{name}' is not known: give scalar(start, exact=...)."
+                )
+            constant = torch.zeros_like(u[..., 0])
+            constant[0] = value.exact
+            columns.append(constant)
+        return [Field.of(name, indices, column) for name, column in zip(self.names, columns, strict=True)]
 
     @cached_property
     def periodic(self) -> tuple[str, ...]:
@@ -228,32 +323,66 @@ class Problem:
 
     def unknown_of(self, label: str, condition: Condition) -> int:
         """Return the position of the unknown that a condition is about."""
-        if condition.unknown is None and len(self.unknowns) > 1:
-            raise KanpdeError(
-                f"condition '{label}' does not say which unknown it is about: give unknown= one of"
-                f" {', '.join(self.unknowns)}."
-            )
-        name = condition.unknown or self.unknowns[0]
-        if name not in self.unknowns:
-            raise unknown_name(f"field in condition '{label}':", name, self.unknowns)
-        return self.unknowns.index(name)
+        return self._place(f"condition '{label}'", condition.unknown, "unknown=")
 
     def residual_function(self, label: str) -> Equation:
-        """Return an equation or condition as a function of all unknowns in order, then `at`; returns (N,)."""
+        """Return an equation or condition as a function of the fields of all `names`, then `at`; returns (N,).
+
+        Of a constraint it is what its rows sum.
+        """
         if label in self.equations:
-            equation = self.equations[label]
-            arguments = arguments_of(equation, label)
-            places = [self.unknowns.index(name) for name in arguments]
-            return lambda *fields: value_of(equation(*(fields[i] for i in places), fields[-1]))
+            return self._function(self.equations[label], label)
+        if label in self.constraints:
+            return self._about(label, self.constraints[label])
         condition = self.conditions[label]
+        if isinstance(condition, BoundaryEquation):
+            return self._function(condition.equation, label)
         u = 0 if isinstance(condition, Periodic) else self.unknown_of(label, condition)
         return lambda *fields: condition.residual(fields[u], fields[-1])
+
+    def _function(self, equation: Equation, label: str) -> Equation:
+        """Return a function of the unknowns that its arguments name as one of all unknowns."""
+        places = self._places(equation, label)
+
+        def function(*fields: Any) -> Tensor:
+            if len(fields) <= max(places) + 1:
+                unknown = ", ".join(self.scalars)
+                raise KanpdeError(f"'{label}' reads the scalars {unknown}, which are unknown here and trained.")
+            return value_of(equation(*(fields[i] for i in places), fields[-1]))
+
+        return function
+
+    def _about(self, label: str, constraint: Constraint) -> Equation:
+        """Return what a constraint is about as a function of all unknowns."""
+        if callable(constraint.of):
+            return self._function(constraint.of, label)
+        u = self._place(f"constraint '{label}'", constraint.of, "of=")
+        return lambda *fields: fields[u].value
+
+    def _place(self, what: str, name: str | None, argument: str) -> int:
+        """Return the position of an unknown that may go without a name if it is the only one."""
+        if name is None and len(self.unknowns) > 1:
+            raise KanpdeError(
+                f"{what} does not say which unknown it is about: give {argument} one of {', '.join(self.unknowns)}."
+            )
+        name = name or self.unknowns[0]
+        if name not in self.unknowns:
+            raise unknown_name(f"field in {what}:", name, self.unknowns)
+        return self.unknowns.index(name)
+
+    def _places(self, equation: Equation, label: str) -> list[int]:
+        """Return the positions of the unknowns that a function names."""
+        names = arguments_of(equation, label)
+        for name in names:
+            if name not in self.names:
+                raise unknown_name(f"field in '{label}':", name, self.names)
+        return [self.names.index(name) for name in names]
 
     def derivatives(self, labels: tuple[str, ...], at: Points) -> set[MultiIndex]:
         """Return the partial derivatives that some equations or conditions ask for."""
         asked: set[MultiIndex] = set()
         for label in labels:
-            indices, _ = derivatives_asked(self.residual_function(label), self.unknowns, at, f"'{label}'")
+            indices, _ = derivatives_asked(self.residual_function(label), self.names, at, f"'{label}'")
             asked |= indices
         return asked
 
@@ -268,13 +397,12 @@ class Problem:
         """Whether all equations are affine in the unknowns, judged by r(u) + r(v) = 2 r((u + v) / 2) at random u, v."""
         at = self.middle()
         generator = torch.Generator().manual_seed(0)
-        u, v = torch.randn(2, len(self.unknowns), len(self.indices), len(at), generator=generator, dtype=torch.float64)
+        u, v = torch.randn(2, len(self.indices), len(at), len(self.names), generator=generator, dtype=torch.float64)
         for label in self.equations:
             function = self.residual_function(label)
 
             def residual(channels: Tensor, function: Equation = function) -> Tensor:
-                fields = (Field.of(n, self.indices, c) for n, c in zip(self.unknowns, channels, strict=True))
-                return function(*fields, at)
+                return function(*self.fields(self.indices, channels), at)
 
             ru, rv, middle = residual(u), residual(v), residual((u + v) / 2)
             if not bool(((ru + rv - 2 * middle).abs() <= 1e-10 * (ru.abs() + rv.abs() + 1)).all()):

@@ -161,6 +161,7 @@ def results(problem: Problem, methods: Sequence[Method], reference: Reference | 
     return {
         "problem": problem.name,
         "reference": None if reference is None else {"name": reference.name, "error": reference.error},
+        "scalars": {name: {"start": value.start, "exact": value.exact} for name, value in problem.scalars.items()},
         "methods": [
             {
                 "name": method.name,
@@ -171,6 +172,7 @@ def results(problem: Problem, methods: Sequence[Method], reference: Reference | 
                 "seconds": method.seconds,
                 "iterations": method.iterations,
                 "stopped": method.stopped,
+                "scalars": dict(method.scalars),
             }
             for method in methods
         ],

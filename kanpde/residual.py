@@ -4,6 +4,7 @@ Rows are weighted so that half the squared norm is the loss: for each equation a
 over its points, in units of its size `scale`, times its weight. One reverse pass through the channels gives the
 adjoints of every layer's outputs; each row of the Jacobian is then a product of layer factors, since points are
 independent (per-sample gradients: Goodfellow 2015). Work goes in chunks of points, so memory does not grow with N P.
+The rows of constraints come after those of points; each sums over a group of points of its own.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from math import ceil
 import torch
 from torch import Tensor
 
+from kanpde.constraint import Groups
 from kanpde.errors import KanpdeError
 from kanpde.field import Field, Points
 from kanpde.model.ansatz import Ansatz, Frame
-from kanpde.model.factor import Factor, Factors, First, FirstFactor, jacobian_blocks, plain
+from kanpde.model.factor import Factor, Factors, First, FirstFactor, LayerFactor, Summed, jacobian_blocks, plain
 from kanpde.model.network import Network, Passed
 from kanpde.multiindex import IndexSet
 from kanpde.sampling import PointSet
@@ -28,15 +30,17 @@ CHUNK_ENTRIES = 6_000_000
 """Entries of a dense block of the Jacobian that are held at once (48 MB)."""
 CACHE_ENTRIES = 30_000_000
 """Entries of first-layer features that are kept between iterations (240 MB)."""
+PAIRED_CHANNELS = 64
+"""Channels up to which inner products of rows are formed in pairs of them; a constraint has one for every point."""
 ROUNDING = 1e-12
 """A residual this much smaller than the derivatives that enter it is no scale to divide by."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some points with the equations or conditions that are evaluated there.
+    """Some points with the equations or conditions that are evaluated there, or with a constraint on their `groups`.
 
-    `scaling` (equation, point) holds the square roots of the row weights. `parts` are the points that share features of
+    `scaling` (equation, row) holds the square roots of the row weights. `parts` are the points that share features of
     the first layer.
     """
 
@@ -46,17 +50,26 @@ class Batch:
     scaling: Tensor
     parts: list[slice]
     first: First | None
+    groups: Groups | None = None
 
     @property
     def indices(self) -> IndexSet:
         """The derivative channels of this batch."""
         return self.frame.indices
 
+    def rows(self, residuals: Tensor) -> Tensor:
+        """Return the weighted rows (equation, row) of residuals (equation, point)."""
+        return (residuals if self.groups is None else self.groups.sums(residuals)[None]) * self.scaling
+
+    def summed(self, factor: LayerFactor) -> LayerFactor | Summed:
+        """Return the factor of the rows for one of the points."""
+        return factor if self.groups is None else Summed(factor, self.groups.coefficients.shape[1])
+
 
 class System:
     """Residual rows of `ansatz` on a network at given point sets (label of an equation or condition -> points).
 
-    `scales` gives the size of each residual, by which it is divided.
+    Then come the rows of its problem's constraints. `scales` gives the size of each residual, by which it is divided.
     """
 
     def __init__(
@@ -69,7 +82,8 @@ class System:
         self.ansatz = ansatz
         self.network = network
         problem = ansatz.problem
-        self._functions = {label: problem.residual_function(label) for labels in sets for label in labels}
+        everywhere = [*sets, *((label,) for label in problem.constraints)]
+        self._functions = {label: problem.residual_function(label) for labels in everywhere for label in labels}
         self.batches: list[Batch] = []
         self._places: list[Tensor] = []
         before = 0
@@ -94,6 +108,21 @@ class System:
                 room -= first.entries if first else 0
                 self.batches.append(Batch(labels, at, ansatz.frame(indices, at), scaling[:, where], own, first))
             before += len(points.at)
+        like = network.lower
+        for label, constraint in problem.constraints.items():
+            groups = constraint.groups(problem.geometry).to(like)
+            indices = IndexSet(problem.geometry.names, problem.derivatives((label,), groups.at))
+            scale = (constraint.weight / len(groups.values)) ** 0.5 / scales[label]
+            # As many groups at once as keep the dense features of their points small.
+            width = len(indices) * sum(layer.features + layer.linear for layer in network.layers)
+            for part in groups.parts(CHUNK_ENTRIES // width):
+                everything = [slice(0, len(part.at))]
+                first = network.first(indices, part.at.array(), everything) if room > 0 else None
+                room -= first.entries if first else 0
+                scaling = like.new_full((1, len(part.values)), scale)
+                self.batches.append(
+                    Batch((label,), part.at, ansatz.frame(indices, part.at), scaling, everything, first, part)
+                )
 
     @property
     def rows(self) -> int:
@@ -118,8 +147,9 @@ class System:
         return torch.cat([r for r, _ in rows]), torch.cat([j for _, j in rows])
 
     def magnitude(self, theta: Tensor) -> Tensor:
-        """Return the norm over all equations of the weighted residuals at each point, set after set (N,)."""
-        norms = torch.cat([self._values(batch, self._output(batch, theta)[0]).norm(dim=0) for batch in self.batches])
+        """Return the norm over all equations of the weighted residuals at each point of the sets, in order (N,)."""
+        batches = [batch for batch in self.batches if batch.groups is None]
+        norms = torch.cat([self._values(batch, self._output(batch, theta)[0]).norm(dim=0) for batch in batches])
         return torch.empty_like(norms).index_copy_(0, torch.cat(self._places), norms)
 
     def _output(self, batch: Batch, theta: Tensor, reverse: bool = False) -> tuple[Tensor, First, list[Passed]]:
@@ -128,13 +158,12 @@ class System:
         return batch.frame.solution(output), first, passed
 
     def _values(self, batch: Batch, u: Tensor) -> Tensor:
-        """Return the weighted residuals (equation, point) of a field (C, N, U)."""
-        names = self.ansatz.problem.unknowns
-        fields = [Field.of(name, batch.indices, u[..., i]) for i, name in enumerate(names)]
-        return torch.stack([self._functions[label](*fields, batch.at) for label in batch.labels]) * batch.scaling
+        """Return the weighted residuals (equation, row) of a field (C, N, U)."""
+        fields = self.ansatz.problem.fields(batch.indices, u)
+        return batch.rows(torch.stack([self._functions[label](*fields, batch.at) for label in batch.labels]))
 
     def _slopes(self, batch: Batch, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Return weighted residuals (E, N) and their derivatives (E, C, N, U) with respect to the channels."""
+        """Return weighted residuals (E, R) and their derivatives (E, C, N, U) with respect to the channels."""
         u = u.detach().requires_grad_()
         with torch.enable_grad():
             r = self._values(batch, u)
@@ -144,22 +173,23 @@ class System:
         return r.detach(), torch.stack(slopes)
 
     def factors(self, theta: Tensor) -> Iterator[tuple[Tensor, Factors]]:
-        """Yield for each batch and equation the residual rows (N,) and the layers' factors of their Jacobian."""
+        """Yield for each batch and equation the residual rows (R,) and the layers' factors of their Jacobian."""
         for batch in self.batches:
             u, first, passed = self._output(batch, theta, reverse=True)
             residuals, slopes = self._slopes(batch, u)
             for r, slope in zip(residuals, slopes, strict=True):
-                yield r, self.network.factors(theta, batch.indices, first, passed, batch.frame.pull_back(slope))
+                found = self.network.factors(theta, batch.indices, first, passed, batch.frame.pull_back(slope))
+                yield r, [batch.summed(factor) for factor in found]
 
-    def _last_factors(self, theta: Tensor) -> Iterator[tuple[Tensor, Factor | FirstFactor]]:
-        """Yield for each batch and equation the residual rows (N,) and the last layer's factor."""
+    def _last_factors(self, theta: Tensor) -> Iterator[tuple[Tensor, LayerFactor | Summed]]:
+        """Yield for each batch and equation the residual rows (R,) and the last layer's factor."""
         for batch in self.batches:
             u, first, passed = self._output(batch, theta)
             tape = passed[-1].tape
             residuals, slopes = self._slopes(batch, u)
             for r, slope in zip(residuals, slopes, strict=True):
-                adjoint = batch.frame.pull_back(slope)
-                yield r, FirstFactor(adjoint, first) if tape is None else Factor(adjoint, tape.features)
+                adjoint = batch.frame.pull_back(slope)[..., : self.network.layers[-1].linear]
+                yield r, batch.summed(FirstFactor(adjoint, first) if tape is None else Factor(adjoint, tape.features))
 
 
 class Linearisation:
@@ -172,7 +202,8 @@ class Linearisation:
         self._system, self._theta = system, theta
         width = sum(layer.features + layer.linear for layer in system.network.layers)
         channels = max(len(batch.indices) for batch in system.batches)
-        small = system.rows * width * channels <= CACHE_ENTRIES
+        points = sum(len(batch.at) * len(batch.labels) for batch in system.batches)
+        small = points * width * channels <= CACHE_ENTRIES
         self._held = list(system.factors(theta)) if small else None
 
     def __iter__(self) -> Iterator[tuple[Tensor, Factors]]:
@@ -245,7 +276,7 @@ class Linearisation:
 
     def times(self, direction: Tensor) -> Tensor:
         """Return J v (R,) for a direction v (P,)."""
-        weights = self._system.network.weights(direction)
+        weights = self._system.network.directions(direction)
         found = []
         for r, factors in self:
             parts = [factor.times(w) for factor, w in zip(factors, weights, strict=True)]
@@ -278,6 +309,8 @@ def joined(parts: list[slice], size: int) -> Iterator[list[slice]]:
 
 def inner(left: Factor, right: Factor) -> Tensor:
     """Return the inner products (N, N') of the rows of two factors of one layer."""
+    if max(len(left.adjoint), len(right.adjoint)) > PAIRED_CHANNELS:
+        return left.rows() @ right.rows().T
     total = left.adjoint.new_zeros(left.adjoint.shape[1], right.adjoint.shape[1])
     for a, f in zip(left.adjoint, left.features, strict=True):
         for b, g in zip(right.adjoint, right.features, strict=True):
@@ -288,23 +321,45 @@ def inner(left: Factor, right: Factor) -> Tensor:
 def residual_scales(ansatz: Ansatz, sets: Mapping[tuple[str, ...], PointSet]) -> dict[str, float]:
     """Return the root mean square of each residual when the network is zero; 1 where that vanishes up to rounding.
 
-    Raises KanpdeError for an equation or condition that is not finite there.
+    Constraints have one, too. Raises KanpdeError for an equation or condition that is not finite there.
     """
     problem = ansatz.problem
     scales = {}
     for labels, points in sets.items():
-        indices = IndexSet(problem.geometry.names, problem.derivatives(labels, points.at))
-        lift = ansatz.frame(indices, points.at).lift
-        largest = float((lift * lift.new_tensor(indices.factorials)[:, None, None]).abs().max())
-        fields = [Field.of(name, indices, lift[..., i]) for i, name in enumerate(problem.unknowns)]
+        fields, largest = untrained(ansatz, labels, points.at)
         for label in labels:
             r = problem.residual_function(label)(*fields, points.at)
-            if not bool(torch.isfinite(r).all()):
-                where = points.at.array()[~torch.isfinite(r)][0].tolist()
-                place = ", ".join(f"{n}={x:.4g}" for n, x in zip(problem.geometry.names, where, strict=True))
-                raise KanpdeError(
-                    f"'{label}' is not finite at {place}: check the source term and the data of the conditions there."
-                )
-            scale = float((points.weights * r.square()).sum().sqrt())
-            scales[label] = scale if scale > ROUNDING * largest else 1.0
+            refuse_not_finite(label, r, points.at)
+            scales[label] = scale_of(float((points.weights * r.square()).sum().sqrt()), largest)
+    like = next(iter(sets.values())).weights
+    for label, constraint in problem.constraints.items():
+        groups = constraint.groups(problem.geometry).to(like)
+        fields, largest = untrained(ansatz, (label,), groups.at)
+        g = problem.residual_function(label)(*fields, groups.at)
+        refuse_not_finite(label, g, groups.at)
+        scales[label] = scale_of(float(groups.sums(g).square().mean().sqrt()), largest)
     return scales
+
+
+def untrained(ansatz: Ansatz, labels: tuple[str, ...], at: Points) -> tuple[list[Field], float]:
+    """Return the fields of a network that is zero, and the largest derivative among those that the labels ask for."""
+    problem = ansatz.problem
+    indices = IndexSet(problem.geometry.names, problem.derivatives(labels, at))
+    lift = ansatz.frame(indices, at).lift
+    largest = float((lift * lift.new_tensor(indices.factorials)[:, None, None]).abs().max())
+    return problem.fields(indices, lift), largest
+
+
+def refuse_not_finite(label: str, r: Tensor, at: Points) -> None:
+    """Raise KanpdeError for a residual (N,) that is not finite."""
+    if not bool(torch.isfinite(r).all()):
+        where = at.array()[~torch.isfinite(r)][0].tolist()
+        place = ", ".join(f"{n}={x:.4g}" for n, x in zip(at.names, where, strict=True))
+        raise KanpdeError(
+            f"'{label}' is not finite at {place}: check the source term and the data of the conditions there."
+        )
+
+
+def scale_of(size: float, largest: float) -> float:
+    """Return the size of a residual, or 1 if it is rounding of the largest derivative that enters it."""
+    return size if size > ROUNDING * largest else 1.0

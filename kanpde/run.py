@@ -52,6 +52,11 @@ class Run:
         return self.solution.theta
 
     @property
+    def scalars(self) -> dict[str, float]:
+        """The values that were found for the unknown scalars of an inverse problem, by their names."""
+        return dict(self.method.scalars)
+
+    @property
     def errors(self) -> Errors | None:
         """The errors against the problem's reference; None if it has none."""
         return self.method.errors
@@ -60,7 +65,7 @@ class Run:
         """Return Taylor coefficients (channel, point, unknown), on the device of the points."""
         points = at.array()
         here = Points.of(at.names, points.to(self.theta))
-        return self.solution.taylor(here, indices).to(points)
+        return self.solution.taylor(here, indices)[..., : len(self.problem.unknowns)].to(points)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         unknowns = self.__dict__["problem"].unknowns if "problem" in self.__dict__ else ()
@@ -131,6 +136,8 @@ def solve(
     model, sampling, budget = (model or KAN()).suited(problem), sampling or Sampling(), budget or Budget()
     solver = suited_solver(solver or Auto(), problem, model, sampling)
     begin = perf_counter()
+    if problem.scalars and slabs != 1:
+        raise KanpdeError(f"slabs={shown(slabs)}: unknown scalars are the same in all of them: use slabs=1.")
     if threads is not None and threads < 1:
         raise KanpdeError(f"threads={threads}: give at least 1, or None to let the size of the network decide.")
     torch.set_num_threads(threads or default_threads(most_parameters(problem, model)))
@@ -142,11 +149,23 @@ def solve(
         progress,
         None if checkpoint is None else Saver(checkpoint, identity),
     )
-    untold = Method(model.name, len(solution.theta), None, {}, march.iterations, march.stopped)
+    untold = Method(
+        model.name, len(solution.theta), None, {}, march.iterations, march.stopped, found_scalars(problem, solution)
+    )
     run = Run(problem, solution, untold, tuple(march.history))
     seconds = {"setup": setup, "train": march.seconds, "evaluate_1e5": evaluation_seconds(run.taylor, problem)}
     measured = errors(run.taylor, problem) if problem.reference is not None else None
     return replace(run, method=replace(untold, seconds=seconds, errors=measured))
+
+
+def found_scalars(problem: Problem, solution: Solution) -> dict[str, float]:
+    """Return the values of the unknown scalars in a solution, which are the same everywhere."""
+    if not problem.scalars:
+        return {}
+    at, names = problem.middle(), problem.geometry.names
+    there = Points.of(names, at.array().to(solution.theta))
+    found = solution.taylor(there, IndexSet(names))[0, 0, len(problem.unknowns) :]
+    return dict(zip(problem.scalars, found.tolist(), strict=True))
 
 
 def suited_solver(solver: Solver | Auto, problem: Problem, model: KAN | MLP, sampling: Sampling) -> Solver:

@@ -31,13 +31,15 @@ RESOLVED = 1e-10
 """A relative residual below which finer stages would resolve rounding."""
 SMOOTH = 1e-3
 """A relative residual that a few product nodes on even knots reach only if the solution has no fronts."""
+ENOUGH = 1e-4
+"""A relative residual above which the equations are tried again with more product nodes."""
 HORIZONS = 10
 """Steps in which the time of a growing network goes from the start to the end of its interval."""
-CLOSE = 6e-4
+CLOSE = 5e-4
 """A relative residual below which a growing network goes on in time."""
 GROWTHS = 4
 """A growing network goes on in time after so many growths, however large the residual."""
-HELPFUL = 1.5
+HELPFUL = 1.25
 """A growth that divides the residual by this is followed by one of its kind, or else by one of the other kind."""
 MORE_KNOTS, MORE_PRODUCTS = 0.15, 0.3
 """What a growth adds, relative to what there is."""
@@ -237,10 +239,10 @@ class Trainer:
                 return
             p.memory, p.iteration = self.solver.kept(state), 0
             grown = not self._adaptive or self._grown(network)
-            if p.stage == 1 and p.attempt + 1 < len(self.attempts) and 2 * state.loss > SMOOTH**2:
-                self._attempt_more()
-            elif loss > OVERFIT * state.loss and p.draws < MAX_DRAWS and not self.collocation.sampling.points:
+            if loss > OVERFIT * state.loss and p.draws < MAX_DRAWS and not self.collocation.sampling.points:
                 p.draws, p.since = p.draws + 1, 0
+            elif self._too_simple(max(loss, state.loss)):
+                self._attempt_more()
             elif p.horizon == 1 and 2 * loss <= RESOLVED**2:
                 p.phase, p.stopped = "done", stopped
             elif not grown:
@@ -276,7 +278,9 @@ class Trainer:
     def _passes_time(self) -> bool:
         """Whether the equations can be solved up to any time, since no condition is one at the end."""
         geometry, conditions = self.problem.geometry, self.problem.conditions.values()
-        if not isinstance(geometry, Box) or geometry.time is None or geometry.time in self.problem.periodic:
+        if not isinstance(geometry, Box) or geometry.time is None:
+            return False
+        if geometry.time in self.problem.periodic or self.problem.constraints:
             return False
         end = geometry.names.index(geometry.time), 1
         return not any(end in geometry.faces(c.where) for c in conditions if not isinstance(c, Periodic))
@@ -353,10 +357,20 @@ class Trainer:
         if self._gamma():
             return False
         taken = p.iteration - p.since
-        if taken >= GROWTH_ITERATIONS or (p.horizon < 1 and 2 * state.loss < (0.5 * CLOSE) ** 2):
+        if taken >= GROWTH_ITERATIONS or (p.horizon < 1 and 2 * state.loss < CLOSE**2):
             return True
         settling = SETTLING_PRODUCTS if p.growths and p.grows == "products" else SETTLING
         return taken >= settling and state.loss > 0.5 * float(p.history[-HALVING]["loss"])
+
+    def _too_simple(self, loss: float) -> bool:
+        """Whether the model leaves too large a loss for its solution: before growth already in the first stage."""
+        p = self.position
+        if p.attempt + 1 == len(self.attempts):
+            return False
+        following = self.attempts[p.attempt + 1]
+        if isinstance(following, KAN) and following.adaptive:
+            return p.stage == 1 and 2 * loss > SMOOTH**2
+        return p.stage == len(self.stages) and 2 * loss > ENOUGH**2
 
     def _attempt_more(self) -> None:
         """Start anew with the next model."""
@@ -378,7 +392,7 @@ class Trainer:
         knots, products = self._room(network)
         if p.growths and residual > p.residual / HELPFUL:
             p.grows = "products" if p.grows == "knots" else "knots"
-        if p.horizon < 1 and (residual < CLOSE or p.growths == GROWTHS or knots + products == 0):
+        if p.horizon < 1 and (residual <= CLOSE or p.growths == GROWTHS or knots + products == 0):
             self._go_on(network)
             return
         kind = p.grows if knots and products else "knots" if knots else "products"
@@ -401,7 +415,7 @@ class Trainer:
         axis = geometry.names.index(str(geometry.time))
         p.theta = continued(network, p.theta.to(self.like), axis, p.horizon)
         p.horizon = min(1.0, round(p.horizon * HORIZONS + 1) / HORIZONS)
-        p.growths, p.grows, p.memory = 0, "knots", self.solver.lasting(p.memory or {})
+        p.growths, p.memory = 0, self.solver.lasting(p.memory or {})
         self._next_stage()
 
     def _widen(self, network: Network, count: int) -> None:

@@ -61,8 +61,8 @@ def _chebyshev(s: Tensor, n: int) -> Tensor:
 
 
 def network_output(network: Network, theta: Tensor, points: Tensor) -> Tensor:
-    """Return a network's outputs (N, O) at points (N, d)."""
-    z, start = 2 * (points - network.lower) / (network.upper - network.lower) - 1, 0
+    """Return a network's outputs (N, O) at points (N, d), those of scalars last."""
+    z, start = 2 * (points - network.lower) / (network.upper - network.lower) - 1, network.scalars
     for layer in network.layers:
         features = [
             basis_values(edges.basis, z[:, i], i - edges.first)
@@ -82,7 +82,7 @@ def network_output(network: Network, theta: Tensor, points: Tensor) -> Tensor:
                 factors = factors * sum(own, torch.zeros_like(factors))
             nodes.append(factors)
         z = torch.cat(nodes, dim=1)
-    return z
+    return torch.cat([z, theta[: network.scalars].expand(len(z), -1)], dim=1)
 
 
 def derivative(values: Tensor, points: Tensor, index: MultiIndex) -> Tensor:

@@ -15,11 +15,12 @@ import pytest
 import torch
 
 import kanpde
-from benchmarks import accuracy, results
+from benchmarks import accuracy, problems, results
 from benchmarks.cases import CASES, TREND, Case, Target, find_case
 from benchmarks.page import page, ranges, slope, target_cells, verdict
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers import table, trial
+from benchmarks.published import RECORDS
 from benchmarks.report import markdown, save
 from kanpde import KAN, Budget, KanpdeError, LevenbergMarquardt, library
 from kanpde.field import Points
@@ -213,6 +214,49 @@ def test_a_measurement_adds_its_rows_and_goes_on_where_it_was(short, tmp_path, c
     text = Path(tmp_path / "a.md").read_text(encoding="utf-8")
     assert "| poisson2d_sinsin |" in text
     assert "| poisson2d |" in text
+
+
+def test_problems_are_measured_with_finite_elements_once(short, tmp_path, monkeypatch):
+    files = ["--out", str(tmp_path / "p.json"), "--markdown", str(tmp_path / "p.md"), "--threads", "1"]
+    monkeypatch.setattr(problems, "ladder", lambda problem: (_ for _ in ()).throw(KanpdeError("not here.")))
+    problems.main(["wave1d", "--seeds", "1", *files])
+    monkeypatch.setattr(problems, "ladder", lambda problem: ((1, 8), (2, 8), (4, 16)))
+    problems.main(["poisson1d:b=2", "--seeds", "1", *files])
+    monkeypatch.setattr(problems, "solve_fem", None)
+    problems.main(["poisson1d:b=2", "--seeds", "2", *files])
+    assert short == [0, 0, 1]
+    rows = json.loads(Path(tmp_path / "p.json").read_text(encoding="utf-8"))["rows"]
+    assert list(rows) == ["wave1d", "poisson1d:b=2"]
+    assert rows["wave1d"]["fem"] == {"solutions": [], "note": "not here."}
+    solutions = rows["poisson1d:b=2"]["fem"]["solutions"]
+    assert [(s["name"], s["dofs"]) for s in solutions] == [("fem-p1-8", 7), ("fem-p2-8", 15), ("fem-p4-16", 63)]
+    errors = [s["error"] for s in solutions]
+    assert 0.1 > errors[0] > errors[1] > errors[2] > 1e-9
+    text = Path(tmp_path / "p.md").read_text(encoding="utf-8")
+    assert "| poisson1d:b=2 |" in text
+    assert "- wave1d: not here." in text
+    assert "- wave1d, KAN: 2.4e-04, another wave problem\n" in text
+    for name in library.problem_files():
+        assert f"\n### {name}\n".replace("_", "\\_") in text
+
+
+def test_finite_elements_at_equal_error_are_the_fastest_that_are_as_accurate():
+    solutions = [
+        {"name": name, "dofs": 1, "error": error, "seconds": s}
+        for name, error, s in (("a", 1e-3, 0.1), ("b", 1e-6, 3.0), ("c", 1e-5, 1.0), ("d", None, 0.0))
+    ]
+    assert [problems.chosen(solutions, e)["name"] for e in (1e-2, 1e-4, 2e-6, 1e-9)] == ["a", "c", "b", "b"]
+    assert problems.chosen([], 1.0) is None
+    found = problems.cells("poisson2d", {**row(seed(0, 1e-4)), "fem": {"solutions": solutions, "note": ""}})
+    assert (found["fem"], found["fem error"], found["better"]) == ("c", "1.0e-05", "yes")
+    assert problems.cells("poisson2d", row(seed(0, 1e-3)))["better"] == "no"
+    assert problems.cells("poisson2d", row(seed(0, 1e-3)))["fem"] == "-"
+
+
+def test_published_errors_are_positive_and_say_where_they_are_from():
+    for record in RECORDS.values():
+        assert any(found.error is not None for found in record)
+        assert all(found.error is None or found.error > 0 for found in record)
 
 
 def test_the_error_of_one_unknown_can_be_asked_for(short):

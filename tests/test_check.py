@@ -1,9 +1,12 @@
 """The check of a problem sees what training would trip over."""
 
+from dataclasses import replace
+from math import cos, sin
+
 import pytest
 import torch
 
-from kanpde import KAN, Box, KanpdeError, Problem, dirichlet, neumann, periodic
+from kanpde import KAN, Box, KanpdeError, Problem, dirichlet, mean, neumann, observe, periodic
 from kanpde.check import check
 from kanpde.library import load_problem, problem_files
 from kanpde.problem import Reference
@@ -63,6 +66,21 @@ def test_periodic_conditions_have_no_points_and_compare_the_faces(conditions: st
     assert (sides.kind, sides.points, sides.hard, sides.vanishes) == ("periodic", 0, True, True)
     assert not check(on(1.01))[1].vanishes
     assert not check(on(0.5))[1].vanishes  # the values agree and the slopes do not
+
+
+def test_constraints_are_checked_up_to_the_noise_of_observations() -> None:
+    def off(by: float, noise: float) -> Problem:
+        seen = observe([[0.2, 0.3], [0.5, 1.0]], [by + sin(0.2) * sin(0.3), sin(0.5) * sin(1.0)], noise=noise)
+        flux = mean(lambda u, at: u.d("x"), sin(1.0) * (1 - cos(1.0)))
+        return replace(problem(reference=SOLUTION), constraints={"seen": seen, "mean": flux})
+
+    *_, seen, flux = check(off(0.0, 0.0))
+    assert (seen.kind, seen.points, seen.derivatives, seen.hard) == ("observation", 2, ("value",), False)
+    assert (flux.kind, flux.points, flux.derivatives, flux.hard) == ("mean", 24**2, ("x",), False)
+    assert seen.vanishes
+    assert flux.vanishes
+    assert not check(off(0.01, 0.0))[-2].vanishes
+    assert check(off(0.01, 0.01))[-2].vanishes
 
 
 def test_without_a_reference_nothing_is_claimed() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kanpde import KAN, Box, KanpdeError, Problem, dirichlet
+from kanpde import KAN, Box, KanpdeError, Problem, dirichlet, observe, scalar
 from kanpde.compare import Comparison, Job, compare, finished_methods, mlp_of_size
 from kanpde.record import RunDirectory
 from kanpde.sampling import Sampling
@@ -62,6 +62,25 @@ def test_fem_rows_are_left_out_with_the_reason(tmp_path: Path, capsys: pytest.Ca
     assert document["reference"] is None
     assert document["methods"][0]["rel_l2"] is None
     assert finished_methods(RunDirectory(tmp_path / "run")) == [method]
+
+
+def test_scalars_are_printed_and_kept_in_the_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inverse = Problem(
+        Box(x=(0, 1), y=(0, 1)),
+        {"equation": lambda u, k, at: u.d("xx") + u.d("yy") + k + 0 * at.x},
+        {"walls": dirichlet("all")},
+        constraints={"seen": observe([[0.5, 0.5]], [0.25])},
+        scalars={"k": scalar(1.0, exact=3.0)},
+    )
+    comparison = quick(inverse, tmp_path / "run", baseline="fem")
+    assert [method.name for method in comparison.methods] == ["kan"]
+    document = json.loads((tmp_path / "run/results.json").read_text())
+    assert document["scalars"] == {"k": {"start": 1.0, "exact": 3.0}}
+    assert document["methods"][0]["scalars"] == comparison.run.scalars == comparison.methods[0].scalars
+    text = capsys.readouterr().out
+    assert "unknowns u, k" in text
+    assert f"k = {comparison.run.scalars['k']:.10g}, exactly 3, off by" in text
+    assert finished_methods(RunDirectory(tmp_path / "run")) == list(comparison.methods)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"methods": [{}]}', '{"methods": 1}'])

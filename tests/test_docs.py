@@ -89,7 +89,12 @@ def with_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_pages_have_problem_files_and_commands() -> None:
-    assert [name for page, name, _ in FILES if page == "docs/your-own-pde.md"] == ["cooling", "fisher", "plate"]
+    assert [name for page, name, _ in FILES if page == "docs/your-own-pde.md"] == [
+        "cooling",
+        "fisher",
+        "plate",
+        "cooling_rate",
+    ]
     assert [page for page, *_ in FILES].count("CONTRIBUTING.md") == 1
     assert len(commands("docs/your-own-pde.md")) >= 8
     assert len(commands("docs/configuration.md")) >= 4

@@ -11,11 +11,11 @@ from examples import small_kan
 from oracles import close, jacobian, network_output, points_in, random, taylor
 from torch import Tensor
 
-from kanpde import KAN, MLP, KanpdeError
+from kanpde import KAN, MLP, Box, KanpdeError, Problem
 from kanpde.library import load_problem
 from kanpde.model import Network, jacobian_blocks, plain
 from kanpde.model.factor import BLOCK_POINTS, neighbours
-from kanpde.model.kan import REACH, ladder
+from kanpde.model.kan import REACH, SUMS, ladder
 from kanpde.model.network import Stage
 from kanpde.multiindex import IndexSet, parse
 
@@ -297,9 +297,25 @@ def test_a_network_that_grows_is_tried_small_and_even_first() -> None:
     assert smooth.stages() == [Stage((grid, 1), 2) for grid in (10, 20)]
     assert replace(model, start_products=None).attempts() == [replace(model, start_products=None)]
     assert MLP().attempts() == [MLP()]
+    even = replace(model, knots="uniform")
+    few, all_of_them = even.attempts()
+    assert few.stages() == [Stage((grid, 1), 4) for grid in (15, 45)]
+    assert {stage.products for stage in all_of_them.stages()} == {6}
+    assert all_of_them.stages()[0].grids[0] >= 20
+    assert replace(even, start_products=6).attempts() == [replace(even, start_products=6)]
 
 
-@pytest.mark.parametrize("name", ["poisson2d", "burgers1d"])
+def test_with_one_coordinate_there_is_a_finer_node_for_each_unknown() -> None:
+    model = KAN().suited(load_problem("poisson1d"))
+    assert (model.products, model.start_products, model.grids[0]) == (1, None, 240)
+    equations = {"u": lambda u, v, at: u.d("t") + u * v, "v": lambda u, v, at: v.d("t") - u * v}
+    model = KAN().suited(Problem(Box(t=(0, 1)), equations))
+    assert (model.products, model.start_products, model.knots) == (2, None, "adaptive")
+    assert KAN(grid=30, products=4).suited(load_problem("poisson1d")).grids[0] == 30
+    assert KAN(width=(3,)).suited(load_problem("poisson1d")).grids[0] == SUMS["grid"]
+
+
+@pytest.mark.parametrize("name", ["poisson1d", "poisson2d", "burgers1d", "burgers_inverse"])
 @pytest.mark.parametrize("settings", [{}, {"width": (3, 3)}, {"products": 2}, {"width": (2,), "products": 1}])
 def test_what_is_chosen_can_multiply_coordinates(name: str, settings: dict[str, Any]) -> None:
     problem = load_problem(name)

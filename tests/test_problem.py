@@ -14,12 +14,16 @@ from kanpde import (
     KanpdeError,
     Points,
     Problem,
+    condition,
     dirichlet,
     initial,
     initial_velocity,
+    mean,
     neumann,
+    observe,
     periodic,
     robin,
+    scalar,
 )
 from kanpde.geometry import Geometry
 from kanpde.problem import Condition
@@ -71,6 +75,11 @@ CONDITIONS: dict[str, tuple[Box, Condition, Callable[[Points, Tensor], Tensor]]]
     "neumann": (SQUARE, neumann("x-", 2.0), lambda at, u: -(at.y**2 + 2 * at.x) - 2.0),
     "neumann above": (SQUARE, neumann("y+", 2.0), lambda at, u: 2 * at.x * at.y - 2.0),
     "robin": (SQUARE, robin("x+", 1.0, lambda at: at.y), lambda at, u: at.y * u + at.y**2 + 2 * at.x - 1.0),
+    "equation": (
+        SQUARE,
+        condition("x+", lambda u, at: u.d("y") * at.normal[:, 0] - u**2),
+        lambda at, u: 2 * at.x * at.y - u**2,
+    ),
     "initial": (STRIP, initial(3.0), lambda at, u: u - 3.0),
     "initial velocity": (STRIP, initial_velocity(lambda at: at.x), lambda at, u: 2 * at.x * at.t - at.x),
 }
@@ -88,6 +97,47 @@ def test_residuals_of_conditions(name: str, device: torch.device) -> None:
     found = condition.residual(field("u", box.names, u, array), at)
     assert torch.allclose(found, wanted(at, u), atol=1e-13)
     assert not torch.allclose(1.01 * found, wanted(at, u), atol=1e-13)
+
+
+def test_a_condition_names_its_unknowns() -> None:
+    problem = Problem(
+        SQUARE, {"second": second, "first": first}, {"meet": condition("x+", lambda u, v, at: u.d("x") - v)}
+    )
+    at = problem.middle()
+    u, v = (Field(n, SQUARE.names, lambda i, n=n: torch.full_like(at.x, sum(i) + (n == "v"))) for n in ("u", "v"))
+    assert problem.residual_function("meet")(v, u, at).tolist() == [0.0, 0.0, 0.0]  # u_x = 1 and v = 1
+    assert problem.derivatives(("meet",), at) == {(1, 0), (0, 0)}
+
+
+def test_scalars_come_after_the_unknown_functions() -> None:
+    seen = {"seen": observe([[0.5, 0.5]], [1.0])}
+    problem = Problem(
+        SQUARE,
+        {"e": lambda v, k, u, at: u.d("x") - k * v},
+        constraints={"seen": observe([[0.5, 0.5]], [1.0], "u")},
+        scalars={"k": scalar(3.0, exact=5.0)},
+    )
+    assert (problem.unknowns, problem.names, problem.affine) == (("v", "u"), ("v", "u", "k"), False)
+    at, channels = problem.middle(), torch.tensor([[[7.0, 0.0]] * 3, [[0.0, 2.0]] * 3, [[0.0, 0.0]] * 3]).double()
+    r = problem.residual_function("e")(*problem.fields(problem.indices, channels), at)
+    assert r.tolist() == [2.0 - 35.0] * 3
+    own = torch.cat([channels, torch.full_like(channels[..., :1], 4.0)], dim=-1)
+    assert problem.residual_function("e")(*problem.fields(problem.indices, own), at).tolist() == [2.0 - 28.0] * 3
+    unknown = Problem(SQUARE, {"e": lambda u, k, at: u.d("x") - k}, constraints=seen, scalars={"k": scalar(3.0)})
+    assert unknown.affine
+    with pytest.raises(KanpdeError, match="the exact value of the scalar 'k' is not known"):
+        unknown.fields(unknown.indices, channels[..., :1])
+    with pytest.raises(KanpdeError, match="'e' reads the scalars k, which are unknown here and trained"):
+        unknown.residual_function("e")(unknown.fields(unknown.indices, own[..., :2])[0], at)
+
+
+@pytest.mark.parametrize("arguments", [(float("nan"),), (1.0, float("inf"))])
+def test_scalars_are_finite(arguments: tuple[float, ...]) -> None:
+    assert (scalar(-2.0).size, scalar(0).size, scalar(2.0, size=0.1).size) == (2.0, 1.0, 0.1)
+    with pytest.raises(KanpdeError, match="give finite numbers and a size > 0"):
+        scalar(*arguments)
+    with pytest.raises(KanpdeError, match="size=0"):
+        scalar(1.0, size=0)
 
 
 def test_a_normal_derivative_needs_a_boundary() -> None:
@@ -130,6 +180,19 @@ def test_only_boxes_are_periodic() -> None:
         ({"equations": {}}, "problem 'problem' has no equations"),
         ({"conditions": {"w": dirichlet("z-", unknown="u")}}, "unknown boundary 'z-'"),
         ({"conditions": {"w": dirichlet("x", unknown="w")}}, "unknown field in condition 'w': 'w'"),
+        ({"conditions": {"w": condition("x", lambda w, at: w)}}, "unknown field in 'w': 'w'"),
+        ({"conditions": {"w": condition("x", lambda u: u)}}, r"equation 'w' has the arguments \(u\)"),
+        ({"conditions": {"w": condition("z", lambda u, at: u)}}, "unknown boundary 'z'"),
+        (
+            {"conditions": {"w": dirichlet("x", unknown="u")}, "constraints": {"w": mean("u")}},
+            "'w' names a condition and a constraint",
+        ),
+        ({"scalars": {"k": scalar(1.0)}}, "no equation reads the unknown scalar 'k'"),
+        (
+            {"scalars": {"v": scalar(1.0)}},
+            r"the scalar 'v' is unknown and there are no data to find it from: .*observe",
+        ),
+        ({"scalars": {"u": scalar(1.0), "v": scalar(1.0)}}, "the equations name scalars only"),
         ({"conditions": {"w": dirichlet("x")}}, "does not say which unknown it is about: give unknown= one of u, v"),
         ({"equations": {"e": lambda u: u}, "conditions": {"w": dirichlet("x")}}, r"'e' has the arguments \(u\)"),
     ],

@@ -142,6 +142,7 @@ def test_results_follow_the_schema_and_hold_no_nan(tmp_path):
         "seconds": {"setup": 0.5, "train": 3.0, "evaluate_1e5": None},
         "iterations": 90,
         "stopped": "converged",
+        "scalars": {},
     }
     assert (mlp["rel_l2"], mlp["rel_h1"], mlp["max_error"]) == (None, None, None)
 

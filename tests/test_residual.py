@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from math import pi
 from unittest.mock import Mock
 
+import numpy
 import pytest
 import torch
 from examples import small_kan
@@ -11,7 +12,24 @@ from oracles import close, field, jacobian, network_output, random
 from torch import Tensor, sin
 
 import kanpde.residual as module
-from kanpde import KAN, MLP, Box, Field, KanpdeError, Points, Problem, dirichlet, neumann, robin
+from kanpde import (
+    KAN,
+    MLP,
+    Box,
+    Field,
+    KanpdeError,
+    Points,
+    Problem,
+    condition,
+    difference,
+    dirichlet,
+    mean,
+    neumann,
+    observe,
+    robin,
+    scalar,
+)
+from kanpde.constraint import MEAN_NODES, Constraint
 from kanpde.model import Ansatz
 from kanpde.problem import Condition
 from kanpde.residual import System, residual_scales
@@ -37,16 +55,38 @@ def second(v: Field, at: Points) -> Tensor:
     return v.d("yy") + v.d("x") ** 2 - at.x
 
 
+def third(u: Field, rate: Field, k: Field, at: Points) -> Tensor:
+    return u.d("xx") - k * u.d("y") - k * rate + at.x
+
+
 SOFT: dict[str, Condition] = {
     "walls": dirichlet("y", 0.5),
     "flux": neumann("x-", lambda at: at.y, weight=2.0),
     "mixed": robin("x+", 1.0, coefficient=lambda at: 2 + at.y),
+}
+SLOPES = torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64)
+CONSTRAINTS: dict[str, Constraint] = {
+    "mean": mean(lambda u, at: at.x * u**2 + u.d("x"), 0.5, weight=2.0),
+    "slopes": observe([[0.1, 0.2], [0.3, -0.7], [1.0, 1.0]], SLOPES, lambda u, at: u.d("y")),
+    "turn": difference("x", value=lambda at: at.y, points=7),
 }
 PROBLEMS = {
     "linear": Problem(SQUARE, {"poisson": poisson}, WALLS),
     "nonlinear": Problem(SQUARE, {"nonlinear": nonlinear}, WALLS),
     "two unknowns": Problem(SQUARE, {"first": first, "second": second}, {"left": dirichlet("x-", 1.0, "u")}),
     "soft": Problem(SQUARE, {"nonlinear": nonlinear}, SOFT),
+    "a condition of two unknowns": Problem(
+        SQUARE,
+        {"first": first, "second": second},
+        {"meet": condition("x+", lambda v, u, at: u * v.d("x") - at.normal[:, 0] * at.y, weight=2.0)},
+    ),
+    "constraints": Problem(SQUARE, {"nonlinear": nonlinear}, constraints=CONSTRAINTS),
+    "scalars": Problem(
+        SQUARE,
+        {"third": third},
+        constraints={"slopes": CONSTRAINTS["slopes"], "sum": mean(lambda u, k, at: u * k, 0.5, weight=2.0)},
+        scalars={"k": scalar(-0.5), "rate": scalar(0.0, size=3.0)},
+    ),
 }
 MODELS: dict[str, KAN | MLP] = {"kan": small_kan(width=(2,), grid=3, degree=(5, 4)), "mlp": MLP(width=(4, 3))}
 
@@ -59,13 +99,14 @@ def system_of(
     like = torch.zeros((), dtype=torch.float64, device=device)
     ansatz = Ansatz(problem, "soft" if name == "soft" else mode)
     lower, upper = like.new_tensor(SQUARE.lower), like.new_tensor(SQUARE.upper)
-    network = MODELS[model].network(lower, upper, len(problem.unknowns))
+    network = MODELS[model].suited(problem).network(lower, upper, len(problem.unknowns))
     sets = {tuple(problem.equations): draw((SQUARE.interior(),), SQUARE.names, "sobol", count, 1, like)}
     for label in ansatz.soft:
         sets[(label,)] = draw(
             SQUARE.boundary(problem.conditions[label].where), SQUARE.names, "sobol", count // 2 + 2, 2, like
         )
-    system = System(ansatz, network, sets, dict.fromkeys((*problem.equations, *problem.conditions), 2.0))
+    labels = (*problem.equations, *problem.conditions, *problem.constraints)
+    system = System(ansatz, network, sets, dict.fromkeys(labels, 2.0))
     return system, random(network.parameters, like=like)
 
 
@@ -79,24 +120,39 @@ def plain_residual(system: System, theta: Tensor) -> Tensor:
         points = batch.at.array().clone().requires_grad_()
         output = network_output(system.network, theta, points)
         x, y = points.unbind(dim=1)
-        values: Mapping[str, Tensor] = dict(zip(problem.unknowns, output.unbind(dim=1), strict=True))
+        values: Mapping[str, Tensor] = dict(zip(problem.names, output.unbind(dim=1), strict=True))
+        if problem.scalars:
+            values = {"u": output[:, 0], "k": -0.5 + 0.5 * output[:, 1], "rate": 3 * output[:, 2]}
         if system.ansatz.hard == ("walls",):
             values = {"u": (1 - x**2) * (1 - y**2) * output[:, 0]}
         elif system.ansatz.hard == ("left",):
             values = {"u": 1 + (x + 1) / 2 * output[:, 0], "v": output[:, 1]}
         fields = {name: field(name, SQUARE.names, value, points) for name, value in values.items()}
-        weight = 1 / len(batch.at)
         for label in batch.labels:
             if label == "flux":
                 r, size = -fields["u"].d("x") - y, 2.0
             elif label == "mixed":
                 r, size = (2 + y) * fields["u"] + fields["u"].d("x") - 1, 1.0
+            elif label == "meet":
+                r, size = fields["u"] * fields["v"].d("x") - y, 2.0
+            elif label in ("mean", "sum"):
+                _, gauss = numpy.polynomial.legendre.leggauss(MEAN_NODES[2])
+                share = torch.from_numpy(numpy.outer(gauss, gauss).ravel() / 4)
+                u = fields["u"]
+                g = x * u**2 + u.d("x") if label == "mean" else u * fields["k"]
+                r, size = (g @ share - 0.5)[None], 2.0
+            elif label == "slopes":
+                r, size = fields["u"].d("y") - SLOPES, 1.0
+            elif label == "turn":
+                values = fields["u"].value
+                r, size = values[1::2] - values[::2] - y[::2], 1.0
             elif label in problem.conditions:
                 r, size = fields["u"] - 0.5, 1.0
             else:
-                arguments = {"first": ("u", "v"), "second": ("v",)}.get(label, ("u",))
+                named = {"first": ("u", "v"), "second": ("v",), "third": ("u", "rate", "k")}
+                arguments = named.get(label, ("u",))
                 r, size = problem.equations[label](*(fields[name] for name in arguments), batch.at), 1.0
-            rows.append(r * (size * weight) ** 0.5 / 2.0)
+            rows.append(r * (size / len(r)) ** 0.5 / 2.0)
     return torch.cat(rows)
 
 
@@ -231,6 +287,16 @@ def test_scales_are_the_size_of_the_residual_of_a_zero_network() -> None:
         {"nonlinear": scales_of(PROBLEMS["nonlinear"])["nonlinear"], "walls": 0.5, "flux": 3**-0.5, "mixed": 1.0},
         rel=1e-12,
     )
+
+
+def test_constraints_have_scales_and_no_part_in_magnitudes() -> None:
+    scales = scales_of(PROBLEMS["constraints"])
+    assert scales["slopes"] == pytest.approx(float(SLOPES.square().mean().sqrt()), rel=1e-14)
+    assert scales["mean"] == 0.5
+    assert 0.4 < scales["turn"] < 0.75  # of y on (-1, 1) at few points
+    system, theta = system_of("constraints", count=9)
+    assert len(system.magnitude(theta)) == 9
+    assert system.rows == 9 + 1 + 3 + 7
 
 
 def test_a_residual_that_vanishes_up_to_rounding_has_scale_one() -> None:

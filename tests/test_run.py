@@ -27,6 +27,8 @@ from kanpde import (
     Run,
     Sampling,
     dirichlet,
+    observe,
+    scalar,
     solve,
 )
 from kanpde.library import load_problem
@@ -269,3 +271,54 @@ def test_solutions_on_a_circle_are_periodic(model: KAN | MLP) -> None:
     assert not close(left, middle, 1e-3)
     assert run.errors is not None
     assert run.errors.rel_l2 < 0.05
+
+
+def decay(k: float, exact_known: bool = True) -> Problem:
+    """u_x = -k u with u = exp(-2 x), k = 2 unknown, u observed at three points, two of them off the axis."""
+    x = [0.25, 0.5, 1.0]
+    return Problem(
+        Box(x=(0, 1), y=(0, 1)),
+        {"decay": lambda u, k, at: u.d("x") + k * u},
+        {"start": dirichlet("x-", 1.0)},
+        constraints={"seen": observe({"x": x, "y": [0.0, 0.3, 1.0]}, np.exp(-2 * np.array(x)))},
+        scalars={"k": scalar(k, exact=2.0 if exact_known else None)},
+        reference=exact(lambda at: torch.exp(-2 * at.x)),
+    )
+
+
+@pytest.mark.parametrize("model", [SETTINGS["model"], MLP(width=(4, 4))])
+def test_an_unknown_scalar_is_found_with_the_solution(model: KAN | MLP) -> None:
+    for start in (0.5, 5.0):
+        run = solve(decay(start), **{**SETTINGS, "model": model, "budget": Budget(iterations=80)})
+        assert set(run.scalars) == {"k"}
+        assert run.scalars["k"] == pytest.approx(2.0, abs=1e-4)
+        assert run.scalars["k"] != pytest.approx(2.02, abs=1e-4)
+        assert run.errors is not None
+        assert set(run.errors.each) == {"u"}
+        assert run.errors.rel_l2 < 1e-4
+        assert run.taylor(run.problem.middle(), IndexSet(("x", "y"))).shape == (1, 3, 1)
+        with pytest.raises(AttributeError, match="the unknowns are u"):
+            run.k(0.5, 0.5)
+
+
+def test_an_interrupted_inverse_run_ends_where_a_whole_one_does(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "solver": LevenbergMarquardt(starts=2, start_iterations=2, stage_iterations=5)}
+    whole = solve(decay(0.5), **settings)
+    file = tmp_path / "checkpoint.pt"
+    solve(decay(0.5), **settings, budget=Budget(iterations=6), checkpoint=file)
+    found = solve(decay(0.5), **settings, checkpoint=file)
+    assert torch.equal(found.theta, whole.theta)
+    assert found.scalars == whole.scalars
+
+
+def test_scalars_go_with_one_slab_and_as_many_as_the_problem_has() -> None:
+    with pytest.raises(KanpdeError, match="slabs=2: unknown scalars are the same in all of them: use slabs=1"):
+        solve(decay(0.5), **SETTINGS, slabs=2)
+    for model in (KAN(scalars=2), MLP(scalars=2)):
+        with pytest.raises(KanpdeError, match="scalars=2: problem 'problem' has 1 unknown scalars: leave it out"):
+            solve(decay(0.5), model)
+
+
+def test_corrections_correct_scalars_as_well() -> None:
+    run = solve(decay(0.5), **SETTINGS, corrections=1, budget=Budget(iterations=60))
+    assert run.scalars["k"] == pytest.approx(2.0, abs=1e-4)

@@ -21,6 +21,7 @@ from kanpde import (
     Box,
     Budget,
     Chain,
+    Field,
     KanpdeError,
     LevenbergMarquardt,
     Points,
@@ -241,6 +242,24 @@ def test_a_growing_network_is_not_judged_by_what_it_has_not_seen() -> None:
     _, _, position = smooth.run()
     assert position.attempt == 0
     assert position.phase == "done"
+
+
+def test_more_nodes_are_tried_where_few_leave_a_large_residual() -> None:
+    """A source of rank 3, which one product node cannot give."""
+
+    def rank_three(u: Field, at: Points) -> Tensor:
+        return u - (torch.sin(at.x) + torch.cos(3 * at.x) * at.y + at.x**2 * torch.exp(at.y))
+
+    problem = Problem(Box(x=(0, 1), y=(0, 1)), {"u": rank_three}, {})
+    model = small_kan(width=(0,), products=3, start_products=1, grid=6, degree=(6, 1), start_grid=2)
+    case = trainer(problem, model, sampling=Sampling(points=400))
+    network, _, position = case.run()
+    assert position.attempt == 1
+    assert network.layers[0].products == 3
+    assert position.best is not None
+    assert position.best["held_out"] < 1e-9
+    simple = replace(problem, equations={"u": lambda u, at: u - torch.sin(at.x) * at.y})
+    assert trainer(simple, model).run()[2].attempt == 0
 
 
 def test_final_conditions_are_met_by_no_part_of_the_time() -> None:

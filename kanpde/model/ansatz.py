@@ -32,7 +32,10 @@ LIFT_TOLERANCE = 1e-10
 
 @dataclass(frozen=True)
 class Frame:
-    """What the ansatz needs at fixed points, independent of parameters: lift A and factor q, each (C, N, U)."""
+    """What the ansatz needs at fixed points, independent of parameters: lift A and factor q, each (C, N, U).
+
+    Unknown scalars are the last columns, constant in space and time.
+    """
 
     indices: IndexSet
     lift: Tensor
@@ -212,11 +215,15 @@ class Ansatz:
 
     def frame(self, indices: IndexSet, at: Points) -> Frame:
         """Return lift and factor at points; raise KanpdeError if a condition's data are not finite there."""
-        unknowns = range(len(self.problem.unknowns))
-        factor = torch.stack([taylor_coefficients(self._q(u), at, indices) for u in unknowns], dim=-1)
+        unknowns, scalars = range(len(self.problem.unknowns)), self.problem.scalars.values()
+        columns = [taylor_coefficients(self._q(u), at, indices) for u in unknowns]
+        columns += [taylor_coefficients(scalar.size, at, indices) for scalar in scalars]
+        factor = torch.stack(columns, dim=-1)
         if self._around is not None:
             return Frame(indices, self._around(at, indices), self._size * factor)
-        lift = torch.stack([taylor_coefficients(self._lift(u), at, indices) for u in unknowns], dim=-1)
+        columns = [taylor_coefficients(self._lift(u), at, indices) for u in unknowns]
+        columns += [taylor_coefficients(scalar.start, at, indices) for scalar in scalars]
+        lift = torch.stack(columns, dim=-1)
         if self._before is not None:
             lift = lift + self._handed_over(self._before, indices, at)
         if not bool(torch.isfinite(lift).all()):

@@ -170,28 +170,66 @@ class FirstFactor:
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
 
-Factors = list[FirstFactor | Factor]
-"""The factors of all layers; the first one is of the first layer."""
+LayerFactor = FirstFactor | Factor
 
 
-def plain(factors: Factors) -> list[Factor]:
+@dataclass(frozen=True)
+class Summed:
+    """A factor whose rows are sums over groups of `size` points that stand together."""
+
+    factor: LayerFactor
+    size: int
+
+    def rows(self, part: slice = slice(None)) -> Tensor:
+        """Return the dense Jacobian (N / size, f O) of some groups."""
+        return torch.cat([factor.rows(part) for factor in self.split()], dim=1)
+
+    def times(self, direction: Tensor) -> Tensor:
+        """Return J v (N / size,) for a direction of the layer's weights."""
+        return self.factor.times(direction).view(-1, self.size).sum(dim=1)
+
+    def transposed_times(self, weights: Tensor) -> Tensor:
+        """Return J^T w for weights (N / size,)."""
+        return self.factor.transposed_times(weights.repeat_interleave(self.size))
+
+    def split(self) -> list[Factor]:
+        """Return plain factors in the order of parameters: the points of a group are to a row what channels are."""
+
+        def grouped(values: Tensor) -> Tensor:
+            return values.unflatten(1, (-1, self.size)).transpose(1, 2).flatten(0, 1)
+
+        return [Factor(grouped(f.adjoint), grouped(f.features)) for f in plain([self.factor])]
+
+
+Factors = list[LayerFactor | Summed]
+"""The factors of scalars, if there are any, and of all layers, in the order of the parameters."""
+
+
+def plain(factors: Sequence[LayerFactor | Summed]) -> list[Factor]:
     """Return plain factors only, in the order of the parameters."""
-    return [part for f in factors for part in (f.split() if isinstance(f, FirstFactor) else [f])]
+    return [part for f in factors for part in ([f] if isinstance(f, Factor) else f.split())]
 
 
 def jacobian_blocks(factors: Factors) -> Iterator[tuple[slice, list[slice], Tensor]]:
     """Yield a Jacobian in blocks: the rows, the columns that do not vanish, the entries (n, P')."""
-    first, *rest = factors
-    assert isinstance(first, FirstFactor)
-    deeper = plain(rest)
-    start = first.first.layer.parameters
-    others = []
-    for factor in deeper:
-        others.append(slice(start, start + factor.features.shape[2] * factor.adjoint.shape[2]))
-        start = others[-1].stop
+    offset, start = None, 0
+    others: list[tuple[Factor, slice]] = []
+    for factor in factors:
+        if isinstance(factor, FirstFactor):
+            first, offset = factor, start
+            start += factor.first.layer.parameters
+            continue
+        for part in plain([factor]):
+            others.append((part, slice(start, start + part.features.shape[2] * part.adjoint.shape[2])))
+            start = others[-1][1].stop
+    if offset is None:
+        entries = torch.cat([part.rows() for part, _ in others], dim=1)
+        yield slice(0, len(entries)), [columns for _, columns in others], entries
+        return
     for block in first.first.blocks:
-        entries = torch.cat([*first.block(block), *(f.rows(block.part) for f in deeper)], dim=1)
-        yield block.part, [*first.columns(block), *others], entries
+        entries = torch.cat([*first.block(block), *(part.rows(block.part) for part, _ in others)], dim=1)
+        own = [slice(offset + columns.start, offset + columns.stop) for columns in first.columns(block)]
+        yield block.part, [*own, *(columns for _, columns in others)], entries
 
 
 def runs(there: Tensor, start: int) -> Iterator[slice]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from kanpde.basis import Activation, BSpline, Chebyshev, Fourier, Learnable
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.model.layer import Edges, Layer
-from kanpde.model.network import Network, Stage
+from kanpde.model.network import Network, Stage, scalars_of
 from kanpde.multiindex import IndexSet
 from kanpde.problem import Problem
 
@@ -23,7 +23,8 @@ INITIALISATIONS = ("linear", "power")
 KNOTS = ("adaptive", "uniform")
 AFFINE: dict[str, Any] = {
     "width": (0,),
-    "products": 3,
+    "products": 6,
+    "start_products": 3,
     "grid": 60,
     "degree": (11, 1),
     "hidden_grid": 1,
@@ -43,6 +44,8 @@ NONLINEAR: dict[str, Any] = {
     "knots": "adaptive",
     "noise": 0.3,
 }
+ONE_COORDINATE: dict[str, Any] = {"grid": 240, "start_products": None}
+"""What differs where there is one coordinate: nodes are functions of it, and each unknown needs one, so it is finer."""
 SUMS: dict[str, Any] = {
     "products": 0,
     "grid": 20,
@@ -66,9 +69,10 @@ class KAN:
     width: numbers of hidden sum nodes, one per hidden layer.
     products: number of product nodes in the first hidden layer, each a product of one function of every coordinate;
         none if only `width` is given.
-    start_products: with adaptive knots, the number of product nodes at the start; more are added, up to `products`,
-        where knots alone do not help. Before, half as many try whether the solution is smooth; if so they stay, and
-        their knots are refined evenly. By default there is one number of them in all stages.
+    start_products: the number of product nodes to begin with. With even knots all `products` start anew, on a first
+        grid twice as fine, if these leave a large residual. With adaptive knots others are added where knots alone do
+        not help; before, half as many try whether the solution is smooth, and if so they stay, and their knots are
+        refined evenly. By default there is one number of them in all stages.
     parameters: with adaptive knots, the number of parameters that a network grows to, at most. None sets no limit.
     grid: intervals of the splines in the last stage. An integer is for the first layer, which resolves the solution;
         deeper layers, which combine a few smooth functions, get `hidden_grid`. A list gives every layer its own; its
@@ -85,6 +89,7 @@ class KAN:
         draws all coefficients with the power law of Rigas et al. 2025 (exponents 0.25 and 0.75). Either way activations
         of deeper layers start as large as the grids.
     noise: standard deviation of white noise on the coefficients of the hidden layers ("linear").
+    scalars: the number of unknown scalars; 0 lets `suited` count those of the problem.
     """
 
     width: Sequence[int] | None = None
@@ -100,6 +105,7 @@ class KAN:
     base: bool = False
     initial: str = "linear"
     noise: float | None = None
+    scalars: int = 0
 
     name = "kan"
 
@@ -138,17 +144,19 @@ class KAN:
         """Return these settings with every None chosen for a problem, by the kind of its equations.
 
         Product nodes, whose sum is the solution. Affine equations: a few on splines of high degree, refined evenly.
-        Nonlinear ones may form fronts: a few to start with, whose number and knots grow. Sums, if `width` asks for
-        them: inputs of high degree and outer functions that are one cubic each, which can multiply functions of one
-        variable.
+        With one coordinate a node is a function of it, and there is one for each unknown. Nonlinear equations may form
+        fronts: a few nodes to start with, whose number and knots grow. Sums, if `width` asks for them: inputs of high
+        degree and outer functions that are one cubic each, which can multiply functions of one variable.
         `docs/solvers.md` has the measurements.
         """
         by_equations = AFFINE if problem.affine else NONLINEAR
         choice = by_equations if self.width is None else SUMS
+        if self.width is None and problem.geometry.dimension == 1:
+            choice = {**choice, **ONE_COORDINATE, "products": len(problem.unknowns)}
         if self.products is not None:
             choice = {**choice, "start_products": None}
         missing = {name: value for name, value in choice.items() if getattr(self, name) is None}
-        return replace(self, **missing)
+        return replace(self, **missing, scalars=scalars_of(problem, self.scalars))
 
     @property
     def grids(self) -> tuple[int, ...]:
@@ -207,18 +215,21 @@ class KAN:
     def attempts(self) -> list[KAN]:
         """Return what to train, in order, each if the one before turns out too simple for the solution.
 
-        With adaptive knots and `start_products` first half of these, on at most half as many and even knots: they
-        suffice for a smooth solution.
+        With even knots these are `start_products` nodes and then all of them, from a finer first grid. A network that
+        grows is preceded by half of `start_products` nodes on at most half as many and even knots, which suffice for a
+        smooth solution.
         """
         assert self.start_grid is not None, UNSUITED
-        if not self.adaptive or self.start_products is None:
+        few, last = self.start_products, self.products or 0
+        if few is None or (few >= last and not self.adaptive):
             return [self]
+        if not self.adaptive:
+            return [replace(self, products=few), replace(self, start_products=None, start_grid=2 * self.start_grid)]
         first, *deeper = self.grids
         grid = min(self.start_grid, first)
         while 4 * grid <= first:
             grid *= 2
-        few = max(1, self.start_products // 2)
-        smooth = replace(self, products=few, start_products=None, knots="uniform", grid=(grid, *deeper))
+        smooth = replace(self, products=max(1, few // 2), knots="uniform", grid=(grid, *deeper))
         return [smooth, self]
 
     def network(
@@ -248,7 +259,7 @@ class KAN:
                 # A silu does not repeat, so periodic inputs have none.
                 edges += [Edges(Activation("silu"), a, b) for a, b in groups if number or a not in periodic]
             layers.append(Layer(inputs, tuple(edges), sums[number], 0 if number else products))
-        return Network(tuple(layers), lower, upper)
+        return Network(tuple(layers), lower, upper, self.scalars)
 
     def _basis(self, degree: int, intervals: int, one: Tensor, periodic: bool) -> Learnable:
         """Return the basis on [-1, 1] for as many inputs as `one` (I,) has entries."""
@@ -264,7 +275,8 @@ class KAN:
         draw = linear_weights if self.initial == "linear" else power_law_weights
         weights = [draw(layer, self.noise, generator) for layer in network.layers[:-1]]
         weights.append(last_weights(network.layers[-1], network.layers[-2].sums if weights else len(network.lower)))
-        theta = torch.cat([w.reshape(-1) for w in weights]).to(network.lower)
+        zero = torch.zeros(network.scalars, dtype=torch.float64)
+        theta = torch.cat([zero, *(w.reshape(-1) for w in weights)]).to(network.lower)
         return levelled(network, theta, 1 if self.initial == "linear" else 0)
 
 

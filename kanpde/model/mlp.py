@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import sqrt
 from sys import maxsize
@@ -14,16 +14,20 @@ from torch import Tensor
 from kanpde.basis import Activation, Fourier
 from kanpde.errors import KanpdeError
 from kanpde.model.layer import Edges, Layer
-from kanpde.model.network import Network, Stage
+from kanpde.model.network import Network, Stage, scalars_of
 from kanpde.problem import Problem
 
 
 @dataclass(frozen=True)
 class MLP:
-    """Settings of an MLP: numbers of hidden units per layer, and the activation ("tanh" or "sine")."""
+    """Settings of an MLP: numbers of hidden units per layer, and the activation ("tanh" or "sine").
+
+    scalars: the number of unknown scalars; 0 lets `suited` count those of the problem.
+    """
 
     width: Sequence[int] = (12, 12)
     activation: str = "tanh"
+    scalars: int = 0
 
     name = "mlp"
 
@@ -33,8 +37,8 @@ class MLP:
         Activation(self.activation)
 
     def suited(self, problem: Problem) -> MLP:
-        """Return these settings, which suit any problem."""
-        return self
+        """Return these settings, which suit any problem, with the number of its unknown scalars."""
+        return replace(self, scalars=scalars_of(problem, self.scalars))
 
     def check(self, order: int) -> None:
         """An MLP is smooth enough for any order."""
@@ -69,11 +73,11 @@ class MLP:
         layers = [Layer(len(lower), first, widths[0], bias=True)]
         for inputs, width in pairwise(widths):
             layers.append(Layer(inputs, (Edges(Activation(self.activation), 0, inputs),), width, bias=True))
-        return Network(tuple(layers), lower, upper)
+        return Network(tuple(layers), lower, upper, self.scalars)
 
     def initial_parameters(self, network: Network, generator: torch.Generator) -> Tensor:
         """Return random parameters (P,): normal weights of Glorot & Bengio 2010, biases uniform on [-1, 1] / sqrt I."""
-        weights = []
+        weights = [torch.zeros(network.scalars, dtype=torch.float64)]
         for layer in network.layers:
             w = torch.randn(layer.features, layer.outputs, generator=generator, dtype=torch.float64)
             w *= sqrt(2.0 / (layer.inputs + layer.outputs))

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from kanpde.basis import BSpline, Learnable
-from kanpde.model.factor import Factor, Factors, First, FirstFactor, neighbours
+from kanpde.errors import KanpdeError
+from kanpde.model.factor import Factor, First, FirstFactor, LayerFactor, neighbours
 from kanpde.model.layer import Layer, Tape
 from kanpde.multiindex import IndexSet
+from kanpde.problem import Problem
 
 MARGIN = 0.02
 
@@ -34,21 +36,25 @@ class Passed(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Layers on inputs that are mapped affinely from the box [lower, upper] (d,) to [-1, 1]."""
+    """Layers on inputs that are mapped affinely from the box [lower, upper] (d,) to [-1, 1].
+
+    `scalars` more outputs are constant; the first parameters are their values.
+    """
 
     layers: tuple[Layer, ...]
     lower: Tensor
     upper: Tensor
+    scalars: int = 0
 
     @property
     def parameters(self) -> int:
         """The number of parameters P."""
-        return sum(layer.parameters for layer in self.layers)
+        return self.scalars + sum(layer.parameters for layer in self.layers)
 
     @cached_property
     def places(self) -> tuple[slice, ...]:
         """Where each layer's weights stand in the flat parameter vector; the last layer enters linearly."""
-        slices, start = [], 0
+        slices, start = [], self.scalars
         for layer in self.layers:
             slices.append(slice(start, start + layer.parameters))
             start += layer.parameters
@@ -76,7 +82,10 @@ class Network:
     def forward(
         self, theta: Tensor, indices: IndexSet, first: First, reverse: bool = True
     ) -> tuple[Tensor, list[Passed]]:
-        """Return the outputs (C, N, O) and how each layer was passed; `reverse` keeps what `factors` needs."""
+        """Return the outputs (C, N, O) and how each layer was passed; `reverse` keeps what `factors` needs.
+
+        The outputs are those of the last layer, and then the scalars.
+        """
         weights = self.weights(theta)
         sums = first.times(weights[0])
         passed = [Passed(None, sums)]
@@ -84,18 +93,35 @@ class Network:
             tape = layer.forward(indices, before.nodes(indices, sums), reverse)
             sums = tape.features @ w
             passed.append(Passed(tape, sums))
-        return sums, passed
+        if not self.scalars:
+            return sums, passed
+        constant = sums.new_zeros(*sums.shape[:2], self.scalars)
+        constant[0] = theta[: self.scalars]
+        return torch.cat([sums, constant], dim=-1), passed
 
-    def factors(self, theta: Tensor, indices: IndexSet, first: First, passed: list[Passed], adjoint: Tensor) -> Factors:
-        """Return each layer's factor of the Jacobian of sum over channels of adjoint (C, N, O) times the output."""
+    def factors(
+        self, theta: Tensor, indices: IndexSet, first: First, passed: list[Passed], adjoint: Tensor
+    ) -> list[LayerFactor]:
+        """Return each layer's factor of the Jacobian of sum over channels of adjoint (C, N, O) times the output.
+
+        That of scalars, if there are any, comes first: their feature is 1.
+        """
         weights = self.weights(theta)
+        last = self.layers[-1].linear
+        constant = adjoint[:1, :, last:]
+        adjoint = adjoint[..., :last]
         deeper: list[Factor] = []
         for layer, (tape, sums), w in reversed(list(zip(self.layers, passed, weights, strict=True))):
             adjoint = layer.nodes_adjoint(indices, sums, adjoint)
             if tape is not None:
                 deeper.insert(0, Factor(adjoint, tape.features))
                 adjoint = layer.pull_back(indices, tape, w, adjoint)
-        return [FirstFactor(adjoint, first), *deeper]
+        scalars = [Factor(constant, constant.new_ones(*constant.shape[:2], 1))] if self.scalars else []
+        return [*scalars, FirstFactor(adjoint, first), *deeper]
+
+    def directions(self, direction: Tensor) -> list[Tensor]:
+        """Return the weights (f, O) that each of the factors meets, for a direction (P,)."""
+        return [direction[None, : self.scalars]] * bool(self.scalars) + self.weights(direction)
 
     def neighbours(self, points: Tensor) -> tuple[Tensor, list[slice]]:
         """Return an order (N,) of points (N, d) in which those that share features stand together, and these parts."""
@@ -183,6 +209,15 @@ class Network:
         return new_network, Change(self, new_network, tuple(maps))
 
 
+def scalars_of(problem: Problem, given: int) -> int:
+    """Return the number of a problem's unknown scalars; raise KanpdeError if another one is given, and not 0."""
+    if given not in (0, len(problem.scalars)):
+        raise KanpdeError(
+            f"scalars={given}: problem '{problem.name}' has {len(problem.scalars)} unknown scalars: leave it out."
+        )
+    return len(problem.scalars)
+
+
 @dataclass(frozen=True)
 class Change:
     """An exact change of bases: per layer and edges a linear map (I, K', K), None where nothing changed."""
@@ -204,7 +239,7 @@ class Change:
         return self._apply(gradient, lambda matrix: torch.linalg.pinv(matrix).mT)
 
     def _apply(self, vector: Tensor, of: Callable[[Tensor], Tensor]) -> Tensor:
-        changed = []
+        changed = [vector[: self.old.scalars]]
         for old, new, w, maps in zip(
             self.old.layers, self.new.layers, self.old.weights(vector), self.maps, strict=True
         ):

@@ -1,0 +1,231 @@
+"""Constraints: what holds at points of its own, not on a part of the boundary that is sampled.
+
+Each has rows that are weighted sums over groups of points: an observation is one point, a mean the points of a
+quadrature rule, a difference between two faces a pair of points.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kanpde.errors import KanpdeError, unknown_name
+from kanpde.field import Points, evaluate
+from kanpde.geometry import Box, Geometry
+from kanpde.sampling import draw, gauss
+
+Function = Callable[..., Tensor]
+Value = Callable[[Points], Tensor] | float
+MEAN_NODES = {1: 64, 2: 24, 3: 12}
+"""Gauss nodes along each coordinate in space, by the number of these coordinates."""
+MEAN_POINTS = 4096
+"""Points of a mean where there is no product of Gauss rules."""
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Points in groups of k that stand together, with the coefficients (m, k) of each and the m values of the sums."""
+
+    at: Points
+    coefficients: Tensor
+    values: Tensor
+
+    def sums(self, g: Tensor) -> Tensor:
+        """Return the sums (m,) of what holds at all points (m k,), less their values."""
+        return (g.view(self.coefficients.shape) * self.coefficients).sum(dim=1) - self.values
+
+    def parts(self, points: int) -> Iterator[Groups]:
+        """Yield some of the groups after others, with about so many points."""
+        m, k = self.coefficients.shape
+        step = max(1, points // k)
+        for start in range(0, m, step):
+            some = slice(start, min(start + step, m))
+            at = self.at.part(slice(some.start * k, some.stop * k))
+            yield Groups(at, self.coefficients[some], self.values[some])
+
+    def to(self, like: Tensor) -> Groups:
+        """Return the same on the device of a tensor."""
+        return Groups(
+            Points.of(self.at.names, self.at.array().to(like)), self.coefficients.to(like), self.values.to(like)
+        )
+
+
+@dataclass(frozen=True)
+class Constraint(ABC):
+    """Rows about `of`: the name of an unknown, or a function of unknowns and `at` as equations are; None: the only one.
+
+    `weight` multiplies their mean square in the loss. `tolerance` is by how much the true solution may miss them.
+    """
+
+    of: str | Function | None
+    weight: float
+    kind: ClassVar[str]
+
+    @property
+    def tolerance(self) -> float:
+        return 0.0
+
+    @abstractmethod
+    def groups(self, geometry: Geometry) -> Groups:
+        """Return the rows; raise KanpdeError if they do not fit the geometry."""
+
+
+@dataclass(frozen=True, eq=False)
+class Observation(Constraint):
+    """Values of `of` at points; see `observe`."""
+
+    points: Tensor
+    values: Tensor
+    names: tuple[str, ...] | None
+    noise: float
+    kind = "observation"
+
+    @property
+    def tolerance(self) -> float:
+        return 6 * self.noise
+
+    def groups(self, geometry: Geometry) -> Groups:
+        if self.names is not None and set(self.names) != set(geometry.names):
+            raise KanpdeError(
+                f"observations have the coordinates {', '.join(self.names)}: give {', '.join(geometry.names)}."
+            )
+        if self.points.shape[1] != geometry.dimension:
+            raise KanpdeError(
+                f"observations have {self.points.shape[1]} coordinates: give {', '.join(geometry.names)} of each point."
+            )
+        order = [geometry.names.index(name) for name in self.names or geometry.names]
+        points = torch.empty_like(self.points)
+        points[:, order] = self.points
+        outside = ~geometry.contains(points)
+        if bool(outside.any()):
+            where = ", ".join(f"{n}={x:.4g}" for n, x in zip(geometry.names, points[outside][0].tolist(), strict=True))
+            raise KanpdeError(f"{int(outside.sum())} observations lie outside the domain, the first at {where}.")
+        return Groups(Points.of(geometry.names, points), points.new_ones(len(points), 1), self.values)
+
+
+@dataclass(frozen=True)
+class Mean(Constraint):
+    """The mean of `of` over the domain, at each of `times` times if there is time; see `mean`."""
+
+    value: Value
+    times: int
+    kind = "mean"
+
+    def groups(self, geometry: Geometry) -> Groups:
+        patch, space = geometry.interior(), [geometry.names.index(name) for name in geometry.space]
+        if isinstance(geometry, Box) and len(space) in MEAN_NODES:
+            nodes, weights = gauss(MEAN_NODES[len(space)] ** len(space), len(space), 0)
+        else:
+            nodes = torch.quasirandom.SobolEngine(len(space), scramble=True, seed=0).draw(
+                MEAN_POINTS, dtype=torch.float64
+            )
+            weights = nodes.new_full((MEAN_POINTS,), 1 / MEAN_POINTS)
+        if geometry.time is None:
+            return Groups(
+                Points.of(geometry.names, patch.place(nodes)),
+                weights[None],
+                evaluate(self.value, Points.of(geometry.names, patch.place(nodes[:1]))),
+            )
+        unit = nodes.new_empty(self.times, len(nodes), geometry.dimension)
+        unit[..., space] = nodes
+        # Both ends of the interval are among the times, which are denser there (Chebyshev's extreme points).
+        moments = (1 - torch.cos(torch.linspace(0, torch.pi, self.times, dtype=torch.float64))) / 2
+        unit[..., geometry.names.index(geometry.time)] = moments[:, None]
+        at = Points.of(geometry.names, patch.place(unit.flatten(0, 1)))
+        first = at.part(torch.arange(self.times) * len(nodes))
+        return Groups(at, weights.expand(self.times, -1), evaluate(self.value, first))
+
+
+@dataclass(frozen=True)
+class Difference(Constraint):
+    """`of` at the upper face of the coordinate `where` less that at the lower one; see `difference`."""
+
+    where: str
+    value: Value
+    points: int
+    kind = "difference"
+
+    def groups(self, geometry: Geometry) -> Groups:
+        if not isinstance(geometry, Box):
+            raise KanpdeError(f"difference('{self.where}'): the domain is a {type(geometry).__name__}, not a Box.")
+        if self.where not in geometry.names:
+            raise unknown_name("coordinate of a difference:", self.where, geometry.names)
+        like = torch.zeros(0, dtype=torch.float64)
+        lower = draw(geometry.boundary(f"{self.where}-"), geometry.names, "sobol", self.points, 0, like).at
+        x = getattr(lower, self.where)
+        upper = lower.moved(**{self.where: torch.full_like(x, geometry.upper[geometry.names.index(self.where)])})
+        pairs = torch.stack([lower.array(), upper.array()], dim=1)
+        signs = pairs.new_tensor([-1.0, 1.0]).expand(len(pairs), 2)
+        return Groups(Points.of(geometry.names, pairs.flatten(0, 1)), signs, evaluate(self.value, lower))
+
+
+def observe(
+    points: Any, values: Any, of: str | Function | None = None, *, noise: float = 0.0, weight: float = 1.0
+) -> Observation:
+    """Return the constraint that `of` has these values (N,) at points.
+
+    points: an array (N, d) in the order of the geometry's coordinates, or a dict of an array (N,) per coordinate.
+    noise: the standard deviation of the values' errors, for checks of a reference; it does not weigh them.
+    Raises KanpdeError for shapes that do not fit, no points at all, and numbers that are not finite.
+    """
+    names = None
+    if isinstance(points, Mapping):
+        names, columns = tuple(points), [numbers(f"the coordinate '{n}'", column) for n, column in points.items()]
+        if not columns or any(column.dim() != 1 or len(column) != len(columns[0]) for column in columns):
+            shapes = ", ".join(f"{n}: {tuple(c.shape)}" for n, c in zip(names, columns, strict=True))
+            raise KanpdeError(f"observations at points of the shapes {shapes}: give arrays of one length N.")
+        array = torch.stack(columns, dim=1)
+    else:
+        array = numbers("the points", points)
+    data = numbers("the values", values)
+    if array.dim() != 2 or not len(array):
+        raise KanpdeError(f"observations at points of the shape {tuple(array.shape)}: give an array (N, d), N > 0.")
+    if data.shape != (len(array),):
+        raise KanpdeError(
+            f"observations of the shape {tuple(data.shape)} at {len(array)} points: give ({len(array)},)."
+        )
+    if not noise >= 0:
+        raise KanpdeError(f"noise={noise}: a standard deviation is not negative.")
+    return Observation(of, weight, array, data, names, noise)
+
+
+def mean(of: str | Function | None = None, value: Value = 0.0, *, times: int = 32, weight: float = 1.0) -> Mean:
+    """Return the constraint that the mean of `of` over the domain is `value`, with time at so many times.
+
+    For a pressure that is known up to a constant: `mean("p")`. A value that is a function reads `at.t` only.
+    Raises KanpdeError for fewer than 2 times.
+    """
+    if times < 2:
+        raise KanpdeError(f"times={times}: a mean at every time needs at least 2.")
+    return Mean(of, weight, value, times)
+
+
+def difference(
+    where: str, of: str | Function | None = None, value: Value = 0.0, *, points: int = 256, weight: float = 1.0
+) -> Difference:
+    """Return the constraint that `of` on the upper face of a coordinate is `value` more than on the lower one.
+
+    With 0 for every unknown and its derivatives along `where` up to the order of the equations less one it is a
+    periodic condition that the loss imposes, and not the inputs of the network. A value that is a function is
+    evaluated on the lower face.
+    """
+    if points < 1:
+        raise KanpdeError(f"points={points}: give at least 1 pair of points.")
+    return Difference(of, weight, where, value, points)
+
+
+def numbers(what: str, array: Any) -> Tensor:
+    """Return an array as a tensor of doubles; raise KanpdeError for what has no numbers or some that are not finite."""
+    try:
+        tensor = torch.as_tensor(np.asarray(array, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise KanpdeError(f"{what} of observations are not numbers: {error}.") from None
+    if not bool(torch.isfinite(tensor).all()):
+        raise KanpdeError(f"{what} of observations are not all finite: leave those out that are not.")
+    return tensor

@@ -1,0 +1,141 @@
+"""Constraints: rows that sum over points of their own, and the shapes and numbers that they refuse."""
+
+from collections.abc import Callable
+from math import pi
+from typing import Any
+
+import numpy
+import pytest
+import torch
+from torch import Tensor
+
+from kanpde import Box, KanpdeError, Points, Problem, difference, mean, observe
+from kanpde.constraint import Constraint
+from kanpde.geometry import Geometry
+
+SQUARE = Box(x=(0, 2), y=(-1, 1))
+STRIP = Box(x=(0, 2), t=(0, 3))
+
+
+def equation(u, at):
+    return u.d("x") - at.x
+
+
+def test_observations_take_arrays_and_coordinates_by_name() -> None:
+    points = numpy.array([[0.5, -1.0], [2.0, 0.25]])
+    for given in (points, points.tolist(), torch.tensor(points), {"y": points[:, 1], "x": points[:, 0]}):
+        groups = observe(given, [3.0, 4.0]).groups(SQUARE)
+        assert torch.equal(groups.at.array(), torch.tensor(points))
+        assert torch.equal(groups.sums(torch.tensor([5.0, 5.0], dtype=torch.float64)), torch.tensor([2.0, 1.0]))
+
+
+MEANS: dict[str, tuple[Geometry, Callable[[Points], Tensor], float]] = {
+    "a line": (Box(x=(0, 2)), lambda at: at.x**5, 32 / 6),
+    "a square": (SQUARE, lambda at: at.x**5 * at.y**2, 32 / 6 / 3),
+    "waves": (SQUARE, lambda at: torch.cos(3 * pi * at.x) * torch.cos(2 * pi * at.y) + 1, 1.0),
+    "a cube": (Box(x=(0, 1), y=(0, 1), z=(0, 1)), lambda at: at.x * at.y**2 * at.z**3, 1 / 24),
+}
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_means_are_those_of_quadrature(name: str) -> None:
+    geometry, g, wanted = MEANS[name]
+    groups = mean(value=0.25).groups(geometry)
+    assert groups.coefficients.shape == (1, len(groups.at))
+    found = float(groups.sums(g(groups.at))) + 0.25
+    assert found == pytest.approx(wanted, rel=1e-12)
+    assert 1.01 * found != pytest.approx(wanted, rel=1e-12)
+
+
+def test_a_mean_in_many_dimensions_is_one_of_random_points() -> None:
+    groups = mean().groups(Box(**dict.fromkeys("vwxyz", (0, 1))))
+    assert float(groups.sums(groups.at.v * groups.at.z)) == pytest.approx(0.25, abs=2e-4)
+
+
+def test_a_mean_holds_at_every_time() -> None:
+    groups = mean(value=lambda at: at.t, times=5).groups(STRIP)
+    t = groups.at.t.view(groups.coefficients.shape)
+    assert torch.equal(t, t[:, :1].expand_as(t))
+    assert t[[0, -1], 0].tolist() == [0.0, 3.0]
+    wanted = 2 * t[:, 0]  # the mean of 3 x t less t
+    assert torch.allclose(groups.sums(3 * groups.at.x * groups.at.t), wanted, atol=1e-13)
+
+
+def test_a_difference_is_that_of_opposite_points() -> None:
+    groups = difference("x", value=lambda at: 2 * at.y, points=9).groups(SQUARE)
+    lower, upper = groups.at.array().view(9, 2, 2).unbind(dim=1)
+    assert torch.equal(lower[:, 1], upper[:, 1])
+    assert set(lower[:, 0].tolist()) == {0.0}
+    assert set(upper[:, 0].tolist()) == {2.0}
+    assert torch.allclose(groups.sums(groups.at.x * groups.at.y), torch.zeros(9, dtype=torch.float64), atol=1e-15)
+
+
+@pytest.mark.parametrize("constraint", [mean(times=7), difference("x", points=7), observe([[1.0, 2.0]] * 7, [1.0] * 7)])
+def test_parts_are_whole_groups_in_order(constraint: Constraint) -> None:
+    groups = constraint.groups(STRIP)
+    k = groups.coefficients.shape[1]
+    g = torch.randn(7 * k, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for points in (0, 2 * k, 10**6):
+        parts = list(groups.parts(points))
+        assert len(parts) == {0: 7, 2 * k: 4, 10**6: 1}[points]
+        shares = g.split([len(part.at) for part in parts])
+        sums = torch.cat([part.sums(share) for part, share in zip(parts, shares, strict=True)])
+        assert torch.equal(sums, groups.sums(g))
+        assert torch.equal(torch.cat([part.at.array() for part in parts]), groups.at.array())
+
+
+REFUSED: list[tuple[Callable[[], Any], str]] = [
+    (lambda: observe([[0.5, 0.5]], [1.0, 2.0]), r"observations of the shape \(2,\) at 1 points: give \(1,\)"),
+    (lambda: observe([[0.5, 0.5]], [[1.0]]), r"observations of the shape \(1, 1\) at 1 points"),
+    (lambda: observe([0.5, 0.5], [1.0]), r"points of the shape \(2,\): give an array \(N, d\), N > 0"),
+    (lambda: observe(numpy.zeros((0, 2)), []), r"points of the shape \(0, 2\)"),
+    (lambda: observe({"x": [0.5], "y": [0.5, 1.0]}, [1.0]), r"shapes x: \(1,\), y: \(2,\): give arrays of one length"),
+    (lambda: observe({}, [1.0]), "points of the shapes"),
+    (lambda: observe([["a", "b"]], [1.0]), "the points of observations are not numbers"),
+    (lambda: observe([[0.5, 0.5]], [numpy.nan]), "the values of observations are not all finite"),
+    (lambda: observe([[0.5, 0.5]], [1.0], noise=-1), "noise=-1: a standard deviation is not negative"),
+    (lambda: mean(times=1), "times=1: a mean at every time needs at least 2"),
+    (lambda: difference("x", points=0), "points=0: give at least 1 pair"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), REFUSED)
+def test_bad_constraints_are_refused(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(KanpdeError, match=message):
+        make()
+
+
+UNFIT: list[tuple[Constraint, str]] = [
+    (observe([[0.5]], [1.0]), "observations have 1 coordinates: give x, y of each point"),
+    (observe({"x": [0.5], "t": [0.5]}, [1.0]), "observations have the coordinates x, t: give x, y"),
+    (observe([[0.5, 0.5], [3.0, 0.5]], [1.0, 1.0]), r"1 observations lie outside the domain, the first at x=3, y=0\.5"),
+    (difference("t"), "unknown coordinate of a difference: 't'"),
+    (mean("w"), "unknown field in constraint 'c': 'w'"),
+    (mean(lambda w, at: w), "unknown field in 'c': 'w'"),
+    (mean(lambda u: u), r"'c' has the arguments \(u\)"),
+]
+
+
+@pytest.mark.parametrize(("constraint", "message"), UNFIT)
+def test_constraints_that_do_not_fit_are_refused(constraint: Constraint, message: str) -> None:
+    with pytest.raises(KanpdeError, match=message):
+        Problem(SQUARE, {"e": equation}, constraints={"c": constraint})
+
+
+def test_with_several_unknowns_a_constraint_says_which() -> None:
+    equations = {"e": lambda u, v, at: u.d("x") - v}
+    with pytest.raises(
+        KanpdeError, match="constraint 'c' does not say which unknown it is about: give of= one of u, v"
+    ):
+        Problem(SQUARE, equations, constraints={"c": mean()})
+    problem = Problem(SQUARE, equations, constraints={"c": mean("v")})
+    assert problem.derivatives(("c",), problem.middle()) == {(0, 0)}
+
+
+def test_only_boxes_have_opposite_faces() -> None:
+    class Disc(Geometry):
+        names = ("x", "y")
+
+    Disc.__abstractmethods__ = frozenset()
+    with pytest.raises(KanpdeError, match=r"difference\('x'\): the domain is a Disc, not a Box"):
+        difference("x").groups(Disc())
