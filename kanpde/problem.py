@@ -162,6 +162,12 @@ class Reference(ABC):
     error_source: str
     smooth: bool = False
     """Whether `taylor` gives the derivatives that the equations need, so that residuals can be checked with it."""
+    origin: str = ""
+    """A hash of the file and the arguments of the problem that it belongs to; empty if that is not from a file."""
+
+    def rule(self, geometry: Geometry) -> tuple[Points, Tensor] | None:
+        """Return the points of a domain where it is known, with weights (N,); None if it is known everywhere."""
+        return None
 
     @abstractmethod
     def taylor(self, at: Points, indices: IndexSet) -> Tensor:
@@ -174,7 +180,8 @@ class Problem:
 
     `equations` maps a name to a function of the unknowns and `at`, named by its arguments:
     `def momentum(u, at): return u.d("t") + u * u.d("x") - nu * u.d("xx")`. It returns the residual (N,).
-    `name`, `description` and `arguments` are filled in from the file that a problem was loaded from.
+    `name`, `description`, `arguments` and `origin`, a hash of its text and of these, are filled in from the file that a
+    problem was loaded from.
     Raises KanpdeError for an equation without unknowns, for a condition on an unknown that no equation has, and for a
     periodic coordinate that is not one of a box or has other conditions on its faces.
     """
@@ -186,6 +193,7 @@ class Problem:
     name: str = "problem"
     description: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = ""
 
     def __post_init__(self) -> None:
         if not self.equations:

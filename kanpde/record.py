@@ -1,15 +1,13 @@
-"""The files that a run leaves. Each is written beside its place and moved there, so none is ever half written."""
+"""The files that a run leaves; none is ever half written."""
 
 from __future__ import annotations
 
 import csv
 import json
 import math
-import os
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import strftime
@@ -24,6 +22,7 @@ from numpy.typing import NDArray
 
 from kanpde.errors import KanpdeError
 from kanpde.field import Points
+from kanpde.files import atomic
 from kanpde.metrics import Method, Taylor, evaluate_chunks
 from kanpde.multiindex import IndexSet
 from kanpde.problem import Problem, Reference
@@ -42,19 +41,6 @@ CELLS: dict[int, tuple[str, tuple[tuple[int, ...], ...]]] = {
     ),
 }
 """The cell of a grid by its number of axes, and the steps to its corners in the node order of VTK."""
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Give the name of a temporary file that takes the place of `path` once the block has ended without an error."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ PACKAGE = Path(kanpde.__file__).parent
 
 # Modules and folders, lowest first: each imports from those above it in this list only, or from its own folder.
 ORDER = [
-    {"errors", "threads", "version"},
+    {"errors", "files", "threads", "version"},
     {"settings", "multiindex"},
     {"field", "geometry"},
     {"basis"},
