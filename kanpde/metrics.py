@@ -72,7 +72,7 @@ class ErrorMeasure:
             raise KanpdeError(f"problem '{problem.name}' has no reference to compare with: give it reference=...")
         self.reference = reference
         self.unknowns = problem.unknowns
-        self.at, self.weights = evaluation_rule(problem.geometry, device)
+        self.at, self.weights = evaluation_rule(problem.geometry, device, reference)
         names = problem.geometry.names
         units = [tuple(int(i == axis) for i in range(len(names))) for axis in range(len(names))]
         self.note = ""
@@ -126,8 +126,17 @@ def errors(
     return ErrorMeasure(problem, reference, device).of(taylor)
 
 
-def evaluation_rule(geometry: Geometry, device: torch.device | str = "cpu") -> tuple[Points, Tensor]:
-    """Return points and weights (N,): composite Gauss-Legendre up to three dimensions, scrambled Sobol above."""
+def evaluation_rule(
+    geometry: Geometry, device: torch.device | str = "cpu", reference: Reference | None = None
+) -> tuple[Points, Tensor]:
+    """Return points and weights (N,): composite Gauss-Legendre up to three dimensions, scrambled Sobol above.
+
+    Of a reference that is known at some points only these are returned.
+    """
+    own = None if reference is None else reference.rule(geometry)
+    if own is not None:
+        at, weights = own
+        return Points.of(at.names, at.array().to(device)), weights.to(device)
     patch = geometry.interior()
     if patch.dimension in PANELS:
         nodes, weights = _composite_gauss(PANELS[patch.dimension], NODES[patch.dimension])

@@ -36,7 +36,7 @@ ALLOWED = {
     "matplotlib": {"plot"},
     "pytorch_optimizer": {"solver"},
     "skfem": {"reference"},
-    "meshio": {"geometry", "record"},
+    "meshio": {"geometry", "record", "reference"},
 }
 
 

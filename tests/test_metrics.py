@@ -7,6 +7,7 @@ import torch
 from kanpde import Box, KanpdeError, Problem
 from kanpde.metrics import ErrorMeasure, errors, evaluation_rule, evaluation_seconds
 from kanpde.multiindex import IndexSet
+from kanpde.problem import Reference
 from kanpde.reference import exact
 from kanpde.sampling import RULES
 
@@ -27,7 +28,7 @@ def scaled(problem, factor):
     return lambda at, indices: factor * problem.reference.taylor(at, indices)
 
 
-class ValuesOnly:
+class ValuesOnly(Reference):
     """A reference that has no derivatives."""
 
     name, error, error_source, smooth = "tabulated", 1e-3, "none", False

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from math import ceil, factorial, pi, prod
+from itertools import pairwise
+from math import ceil, factorial, pi
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ from kanpde.reference.cache import Arrays, Computed
 DEGREE = 9
 """Degree of the polynomials in time between the snapshots."""
 SNAPSHOTS = 400
-"""Snapshots that are kept at most."""
+"""States that are kept of each part of the time, at least."""
 TIMES = 64
 """Times at which the error is measured."""
 CONTOUR = 64
@@ -42,14 +43,15 @@ class Fourier(Computed):
 
     `linear` is L as a function of d/dx = i k (in two dimensions of d/dx and d/dy), `nonlinear` is N as a function of
     the field v, or of a field per unknown, and the points; `lift` is A. There are `modes` wave numbers 0, 1, ... along
-    each axis; products are computed on four points per mode, so that those of up to three factors have no aliasing
-    errors. Between at most `snapshots` states after equal numbers of `steps` v is a polynomial of degree 9 in time;
-    derivatives in space are those of the Fourier sum.
+    each axis; products are computed on `points` per mode: those of m factors have no aliasing errors on m + 1.
+    `halvings` of the first part of the time give parts that are short at the start, where a solution may vary fastest;
+    each has `steps`. Between at least `snapshots` states of a part, or all of them, v is a polynomial of degree 9 in
+    time; derivatives in space are those of the Fourier sum.
     Arrays of modes are (unknown, wave number, ...), the last axis without those that are complex conjugates of others.
     """
 
     name = "Fourier, ETDRK4"
-    error_source = "half as many modes, steps and snapshots"
+    error_source = "three quarters of the modes, half of the steps and snapshots"
     smooth = True
 
     def __init__(
@@ -63,6 +65,8 @@ class Fourier(Computed):
         steps: int,
         lift: Sequence[Value],
         snapshots: int = SNAPSHOTS,
+        halvings: int = 0,
+        points: int = 4,
     ) -> None:
         if box.time is None or len(box.space) not in (1, 2):
             raise KanpdeError(f"{box}: the Fourier reference needs one or two space coordinates and the time t.")
@@ -73,9 +77,10 @@ class Fourier(Computed):
             )
         self.box, self.linear, self.nonlinear, self.start, self.lift = box, linear, nonlinear, start, lift
         self.modes, self.steps, self.snapshots = modes, steps, snapshots
+        self.halvings, self.points = halvings, points
         self._time = box.names.index(box.time)
         self._axes = [box.names.index(name) for name in box.space]
-        self._n = 4 * modes
+        self._n = points * modes
         numbers = torch.arange(modes, dtype=torch.float64)
         both = torch.cat([numbers, -numbers[1:].flip(0)])
         self._derivatives = [  # d / d coordinate of every wave, per axis; only the last one has half of the waves
@@ -85,10 +90,17 @@ class Fourier(Computed):
             torch.arange(self._n, dtype=torch.float64) / self._n * box.lengths[a] + box.lower[a] for a in self._axes
         ]
         self._grid = [x.flatten() for x in torch.meshgrid(*sides, indexing="ij")]
+        self._symbols = torch.meshgrid(*self._derivatives, indexing="ij")
+        self._factors: dict[MultiIndex, Tensor] = {}
+        begin, end = box.lower[self._time], box.upper[self._time]
+        self._parts = [begin, *(begin + (end - begin) / 2**n for n in range(halvings, -1, -1))]
 
     @property
     def settings(self) -> str:
-        return f"{self.box} modes={self.modes} steps={self.steps} snapshots={self.snapshots}"
+        return (
+            f"{self.box} modes={self.modes} steps={self.steps} snapshots={self.snapshots} halvings={self.halvings}"
+            f" points={self.points}"
+        )
 
     def compute(self) -> Arrays:
         coarse = Fourier(
@@ -96,10 +108,12 @@ class Fourier(Computed):
             self.linear,
             self.nonlinear,
             self.start,
-            modes=self.modes // 2,
+            modes=self.modes - self.modes // 4,
             steps=self.steps // 2,
             lift=self.lift,
             snapshots=self.snapshots // 2,
+            halvings=self.halvings,
+            points=self.points,
         )
         states, other = self._integrate(), coarse._integrate()
         # Times are dense at the start, where a solution may vary fastest, and weighted accordingly.
@@ -159,25 +173,37 @@ class Fourier(Computed):
 
     def _at(self, t: Tensor, states: Tensor, order: int = 0) -> Tensor:
         """Return the modes (time, unknown, ...) of v, or a derivative in time over its factorial, at times (N,)."""
-        begin, end = self.box.lower[self._time], self.box.upper[self._time]
-        spacing = (end - begin) / (len(states) - 1)
-        place = (t - begin) / spacing
-        first = (place - DEGREE / 2).round().long().clamp(0, len(states) - 1 - DEGREE)
-        weights = lagrange(2 * (place - first) / DEGREE - 1, order) * (2 / (DEGREE * spacing)) ** order
-        result = states.new_empty(len(t), *states.shape[1:])
-        for window in first.unique().tolist():
-            here = first == window
-            some = states[window : window + DEGREE + 1].flatten(start_dim=1)
-            result[here] = (weights[here].to(states) @ some).unflatten(1, states.shape[1:])
+        parts = torch.tensor(self._parts, dtype=torch.float64)
+        part = (torch.searchsorted(parts, t.contiguous(), right=True) - 1).clamp(0, len(states) - 1)
+        last = states.shape[1] - 1
+        spacing = parts.diff()[part] / last
+        place = (t - parts[part]) / spacing
+        first = (place - DEGREE / 2).round().long().clamp(0, last - DEGREE)
+        weights = lagrange(2 * (place - first) / DEGREE - 1, order) * ((2 / (DEGREE * spacing)) ** order)[:, None]
+        result = states.new_empty(len(t), *states.shape[2:])
+        for number, window in torch.stack([part, first], dim=1).unique(dim=0).tolist():
+            here = (part == number) & (first == window)
+            some = states[number, window : window + DEGREE + 1].flatten(start_dim=1)
+            result[here] = (weights[here].to(states) @ some).unflatten(1, states.shape[2:])
         return result
 
     def _integrate(self) -> Tensor:
+        """Return the modes (part, snapshot, unknown, ...) at the start of each part of the time, and within it."""
+        v = self._transform(torch.stack([evaluate(value, self._points(self._parts[0])) for value in self.start]))
+        parts = []
+        for begin, end in pairwise(self._parts):
+            parts.append(self._integrate_part(v, begin, end))
+            v = parts[-1][-1]
+        if not bool(v.isfinite().all()):
+            raise KanpdeError(f"the Fourier reference did not stay finite: give more than {self.steps} steps.")
+        return torch.stack(parts)
+
+    def _integrate_part(self, v: Tensor, begin: float, end: float) -> Tensor:
         """Return the modes (snapshot, unknown, ...) at the start and after equal numbers of steps."""
-        begin, end = self.box.lower[self._time], self.box.upper[self._time]
-        every = ceil(self.steps / self.snapshots)
+        every = max(1, self.steps // self.snapshots)
         steps = every * ceil(self.steps / every)
         h = (end - begin) / steps
-        z = torch.stack([h * symbol(*self._symbols()) for symbol in self.linear])
+        z = torch.stack([h * symbol(*self._symbols) for symbol in self.linear])
         # The functions of z below cancel where z is small: Cauchy's mean over a circle around z does not.
         angle = 2 * pi * (torch.arange(CONTOUR, dtype=torch.float64) + 0.5) / CONTOUR
         q, f1, f2, f3 = torch.zeros(4, *z.shape, dtype=z.dtype)
@@ -189,7 +215,6 @@ class Fourier(Computed):
             f3 += (-4 - 3 * r - r**2 + e * (4 - r)) / r**3
         q, f1, f2, f3 = (h / CONTOUR * f for f in (q, f1, f2, f3))
         whole, half = torch.exp(z), torch.exp(z / 2)
-        v = self._transform(torch.stack([evaluate(value, self._points(begin)) for value in self.start]))
         states = [v]
         for step in range(steps):
             now = begin + step * h
@@ -203,8 +228,6 @@ class Fourier(Computed):
             v = whole * v + f1 * n + 2 * f2 * (n_a + n_b) + f3 * n_c
             if (step + 1) % every == 0:
                 states.append(v)
-        if not bool(v.isfinite().all()):
-            raise KanpdeError(f"the Fourier reference did not stay finite: give more than {self.steps} steps.")
         return torch.stack(states)
 
     def _forcing(self, v: Tensor, t: float) -> Tensor:
@@ -214,17 +237,19 @@ class Fourier(Computed):
             def lookup(index: MultiIndex) -> Tensor:
                 if index[self._time]:
                     raise KanpdeError("the nonlinear part of a Fourier reference has no derivatives in time.")
-                orders = [index[axis] for axis in self._axes]
-                return self._values(v[number] * prod(d**n for d, n in zip(self._symbols(), orders, strict=True) if n))
+                return self._values(v[number] * self._factor(index) if any(index) else v[number])
 
             return Field(f"v{number}", self.box.names, lookup)
 
         values = self.nonlinear(*map(field, range(len(self.start))), self._points(t))
         return self._transform(values[None] if isinstance(values, Tensor) else torch.stack(list(values)))
 
-    def _symbols(self) -> list[Tensor]:
-        """Return the derivative along each axis as a factor of every mode."""
-        return list(torch.meshgrid(*self._derivatives, indexing="ij"))
+    def _factor(self, index: MultiIndex) -> Tensor:
+        """Return a derivative in space as a factor of every mode."""
+        if index not in self._factors:
+            orders = (index[axis] for axis in self._axes)
+            self._factors[index] = torch.stack([d**n for d, n in zip(self._symbols, orders, strict=True)]).prod(dim=0)
+        return self._factors[index]
 
     def _values(self, modes: Tensor) -> Tensor:
         """Return modes (..., wave number, ...) as values (..., point) on the grid; of a coarser reference, too."""
@@ -274,23 +299,38 @@ def fourier(
     steps: int,
     lift: Value | Sequence[Value] = 0.0,
     snapshots: int = SNAPSHOTS,
+    halvings: int = 0,
+    points: int = 4,
 ) -> Fourier:
     """Return the solution u = lift + v of v_t = L v + N(v, x, t), periodic in space, with v = start at first.
 
     `linear(d)` is L as a function of d = d/dx, for example `lambda d: 0.01 * d**2`, and `nonlinear(v, at)` is N, for
     example `lambda v, at: -v * v.d("x")`. In two dimensions there is `linear(dx, dy)`. For several unknowns `start` is
     a list, and `nonlinear(u, v, at)` gets a field of each and returns a list; `linear` and `lift` are lists, or one for
-    all. See `Fourier` for `modes`, `steps` and `snapshots`.
+    all. See `Fourier` for the numbers.
     Raises KanpdeError for a box of another shape, for lists of other lengths and, when it is used, if it does not stay
     finite.
     """
-    # The coarser reference has half of each, and polynomials in time need DEGREE + 1 states.
-    if modes < 4 or steps < 2 * DEGREE or snapshots < 4 * DEGREE:
+    # The coarser reference has half of the last two, and polynomials in time need DEGREE + 1 states.
+    if modes < 4 or steps < 2 * DEGREE or snapshots < 2 * DEGREE:
         raise KanpdeError(
-            f"modes={modes}, steps={steps}, snapshots={snapshots}: give at least 4 modes, {2 * DEGREE} steps and"
-            f" {4 * DEGREE} snapshots."
+            f"modes={modes}, steps={steps}, snapshots={snapshots}: give at least 4 modes and"
+            f" {2 * DEGREE} of the others."
         )
+    if halvings < 0 or points < 2:
+        raise KanpdeError(f"halvings={halvings}, points={points}: give at least 0 halvings and 2 points per mode.")
     starts = list(start) if isinstance(start, Sequence) else [start]
     symbols = list(linear) if isinstance(linear, Sequence) else [linear] * len(starts)
     lifts = list(lift) if isinstance(lift, Sequence) else [lift] * len(starts)
-    return Fourier(box, symbols, nonlinear, starts, modes=modes, steps=steps, lift=lifts, snapshots=snapshots)
+    return Fourier(
+        box,
+        symbols,
+        nonlinear,
+        starts,
+        modes=modes,
+        steps=steps,
+        lift=lifts,
+        snapshots=snapshots,
+        halvings=halvings,
+        points=points,
+    )
