@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from kanpde.errors import KanpdeError
 from kanpde.field import Points
 from kanpde.files import atomic
-from kanpde.metrics import Method, Taylor, evaluate_chunks
+from kanpde.metrics import Method, Taylor, evaluate_chunks, ranks
 from kanpde.multiindex import IndexSet
 from kanpde.problem import Problem, Reference
 
@@ -144,14 +144,18 @@ def sample_solution(
 def results(problem: Problem, methods: Sequence[Method], reference: Reference | None = None) -> dict[str, Any]:
     """Return the content of results.json; `reference` is by default the problem's own."""
     reference = reference or problem.reference
+    place = ranks(methods)
     return {
         "problem": problem.name,
-        "reference": None if reference is None else {"name": reference.name, "error": reference.error},
+        "reference": reference
+        and {"name": reference.name, "error": reference.error, "error_source": reference.error_source},
         "methods": [
             {
                 "name": method.name,
                 "parameters": method.parameters,
                 "rel_l2": method.errors and method.errors.rel_l2,
+                "at_floor": method.errors and method.errors.at_floor,
+                "rank": place[method.name],
                 "rel_h1": method.errors and method.errors.rel_h1,
                 "max_error": method.errors and method.errors.max_error,
                 "seconds": method.seconds,

@@ -34,8 +34,8 @@ def problem(a: float = 0.02) -> Problem:
             nonlinear=lambda u, at: cube_xx(u),
             start=start,
             modes=48,
-            steps=100,
-            snapshots=50,
+            steps=150,
+            snapshots=75,
             halvings=10,
         ),
     )

@@ -22,5 +22,5 @@ def problem(d: float = 0.1, r: float = 5.0) -> Problem:
         geometry=box,
         equations=equations,
         conditions=conditions,
-        reference=collocation(box, equations, conditions, nodes=72),
+        reference=collocation(box, equations, conditions, nodes=72, degree=12),
     )

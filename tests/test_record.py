@@ -116,12 +116,18 @@ def test_results_follow_the_schema_and_hold_no_nan(tmp_path):
 
     document = json.loads((tmp_path / "results.json").read_text(), parse_constant=refuse)
     assert document["problem"] == "example"
-    assert document["reference"] == {"name": "exact", "error": 1e-15}
+    assert document["reference"] == {
+        "name": "exact",
+        "error": 1e-15,
+        "error_source": "closed form, rounding only",
+    }
     kan, mlp = document["methods"]
     assert kan == {
         "name": "kan",
         "parameters": 290,
         "rel_l2": 1e-9,
+        "at_floor": False,
+        "rank": 1,
         "rel_h1": None,
         "max_error": None,
         "seconds": {"setup": 0.5, "train": 3.0, "evaluate_1e5": None},

@@ -7,7 +7,7 @@ PDEs, section 3.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 from math import ceil, factorial, pi
@@ -30,6 +30,8 @@ TIMES = 64
 """Times at which the error is measured."""
 CONTOUR = 64
 CHUNK = 2048
+BLOCK = 2**20
+"""Modes that are computed at once."""
 # Lagrange polynomials through DEGREE + 1 equidistant nodes on [-1, 1]: rows are powers, columns nodes.
 NODES = torch.linspace(-1, 1, DEGREE + 1, dtype=torch.float64)
 LAGRANGE = torch.linalg.inv(torch.vander(NODES, increasing=True))
@@ -146,30 +148,40 @@ class Fourier(Computed):
             waves.append(_waves(x - self.box.lower[axis], derivative[: self.modes])[which])
         waves = [torch.cat([w, w[:, 1:].flip(1).conj()], dim=1) for w in waves[:-1]] + [2 * waves[-1]]
         waves[-1][:, 0] /= 2  # all others stand for their conjugates as well, which are not stored
-        times, counts = points[:, self._time].unique_consecutive(return_counts=True)
         result = points.new_empty(len(indices), len(points), len(self.start))
         for j in {index[self._time] for index in indices.indices}:
-            modes = [self._at(some, self._states, j) for some in times.split(max(1, CHUNK // 64))]
-            states = (state for block in modes for state in block)
-            first = 0
-            for state, count in zip(states, counts.tolist(), strict=True):
-                here = slice(first, first + count)
-                for channel, index in enumerate(indices.indices):
-                    if index[self._time] == j:
-                        result[channel, here] = self._at_points(state, [w[here] for w in waves], index).T
-                first += count
+            channels = [channel for channel, index in enumerate(indices.indices) if index[self._time] == j]
+            for here, modes in self._blocks(points[:, self._time], j):
+                some = [w[here] for w in waves]
+                for channel in channels:
+                    result[channel, here] = self._at_points(modes, some, indices.indices[channel])
         return result
 
+    def _blocks(self, t: Tensor, order: int) -> Iterator[tuple[slice, Tensor]]:
+        """Yield which points (N,) in the order of time, and the modes (1, unknown, ...) of all or of each of them."""
+        times, counts = t.unique_consecutive(return_counts=True)
+        size = max(1, BLOCK // self._states[0, 0].numel())
+        first = 0
+        if 4 * len(times) > len(t):
+            for some in t.split(size):
+                yield slice(first, first + len(some)), self._at(some, self._states, order)
+                first += len(some)
+            return
+        modes = (state for some in times.split(size) for state in self._at(some, self._states, order))
+        for state, count in zip(modes, counts.tolist(), strict=True):
+            yield slice(first, first + count), state[None]
+            first += count
+
     def _at_points(self, modes: Tensor, waves: Sequence[Tensor], index: MultiIndex) -> Tensor:
-        """Return a Taylor coefficient (unknown, point) in space from modes and the waves (point, wave number)."""
+        """Return a Taylor coefficient (point, unknown) in space from modes and the waves (point, wave number)."""
         orders = [index[axis] for axis in self._axes]
-        scaled = [
-            w if order == 0 else w * (derivative**order / factorial(order))
+        *outer, last = (
+            w * (derivative**order / factorial(order)) if order else w
             for w, derivative, order in zip(waves, self._derivatives, orders, strict=True)
-        ]
-        if len(scaled) == 1:
-            return (modes @ scaled[0].T).real
-        return ((scaled[0] @ modes) * scaled[1]).sum(dim=-1).real
+        )
+        for w in outer:
+            modes = (w @ modes[0]).transpose(0, 1) if len(modes) == 1 else (w[:, None, None] @ modes)[:, :, 0]
+        return (last @ modes[0].T).real if len(modes) == 1 and not outer else (modes * last[:, None]).sum(dim=-1).real
 
     def _at(self, t: Tensor, states: Tensor, order: int = 0) -> Tensor:
         """Return the modes (time, unknown, ...) of v, or a derivative in time over its factorial, at times (N,)."""
