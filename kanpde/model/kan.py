@@ -138,15 +138,12 @@ class KAN:
         Product nodes, whose sum is the solution. Affine equations: a few on splines of high degree, refined evenly.
         Nonlinear ones may form fronts: many, on knots that a few of them have found. Sums, if `width` asks for them:
         inputs of high degree and outer functions that are one cubic each, which can multiply functions of one variable.
-        With one coordinate a product is one spline, and a sum of them is another one: there is one product node.
         `docs/solvers.md` has the measurements.
         """
         by_equations = AFFINE if problem.affine else NONLINEAR
         choice = by_equations if self.width is None else SUMS
         if self.products is not None:
             choice = {**choice, "start_products": None}
-        elif self.width is None and problem.geometry.dimension == 1:
-            choice = {**choice, "products": 1, "start_products": None}
         missing = {name: value for name, value in choice.items() if getattr(self, name) is None}
         return replace(self, **missing)
 
