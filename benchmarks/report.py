@@ -14,7 +14,8 @@ import torch
 from rich.table import Table
 
 from kanpde.display import wide_console
-from kanpde.record import atomic, finite
+from kanpde.files import atomic
+from kanpde.record import finite
 
 
 def show(title: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -17,7 +17,7 @@ from kanpde.residual import residual_scales
 from kanpde.sampling import PointSet, Sampling, draw
 
 TOLERANCE = 1e-8
-"""Residuals of an exact solution up to this size are rounding."""
+"""Residuals of an exact solution up to this size are rounding; others may have residuals as large as their error."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Row:
 
     @property
     def vanishes(self) -> bool:
-        """Whether the residual of the reference is zero up to rounding and noise of observations, or not known."""
+        """Whether the residual of the reference is zero up to rounding, its error and noise of data, or not known."""
         return self.residual is None or self.residual <= self.tolerance
 
 
@@ -64,14 +64,14 @@ def check(
     model.check(problem.order)
     like = torch.zeros(0, dtype=torch.float64)
     interior = sampling.interior_count(most_parameters(problem, model))
+    tolerance = TOLERANCE if problem.reference is None else max(TOLERANCE, problem.reference.error)
 
     def examine(label: str, kind: str, patches: tuple[Patch, ...], count: int) -> Row:
         points = draw(patches, geometry.names, sampling.rule, count, seed, like)
         residual_scales(ansatz, {(label,): points})  # refuses what is not finite
         asked = derivatives_asked_for(problem, label, points.at)
-        return Row(
-            label, kind, len(points.at), label in ansatz.hard, asked, residual_of_reference(problem, label, points)
-        )
+        residual = residual_of_reference(problem, label, points)
+        return Row(label, kind, len(points.at), label in ansatz.hard, asked, residual, tolerance)
 
     rows = [examine(label, "equation", (geometry.interior(),), interior) for label in problem.equations]
     for label, condition in problem.conditions.items():
@@ -79,15 +79,15 @@ def check(
         if isinstance(condition, Periodic):
             faces = draw(geometry.boundary(f"{condition.where}-"), geometry.names, sampling.rule, count, seed, like)
             jump = jump_of_reference(problem, condition.where, faces)
-            rows.append(Row(label, condition.kind, 0, True, ("all",), jump))
+            rows.append(Row(label, condition.kind, 0, True, ("all",), jump, tolerance))
         else:
             rows.append(examine(label, condition.kind, geometry.boundary(condition.where), count))
     for label, constraint in problem.constraints.items():
         groups = constraint.groups(geometry)
         asked = derivatives_asked_for(problem, label, groups.at)
         missed = constraint_of_reference(problem, label, groups)
-        tolerance = max(TOLERANCE, constraint.tolerance)
-        rows.append(Row(label, constraint.kind, len(groups.at), False, asked, missed, tolerance))
+        noise = max(tolerance, constraint.tolerance)
+        rows.append(Row(label, constraint.kind, len(groups.at), False, asked, missed, noise))
     return rows
 
 

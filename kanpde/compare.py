@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from kanpde.check import Row, check, most_parameters
-from kanpde.display import Display
+from kanpde.display import Display, shown_error
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.march import check_corrections, shown, slab_problems
 from kanpde.metrics import ErrorMeasure, Errors, Method, evaluation_seconds
@@ -191,7 +191,7 @@ class _Comparison:
     def _add(self, method: Method) -> None:
         self.methods[method.name] = method
         self.folder.write_results(results(self.problem, list(self.methods.values())))
-        error = "" if method.errors is None else f" relative L2 error {method.errors.rel_l2:.1e},"
+        error = "" if method.errors is None else f" {shown_error(method.errors)},"
         self.display.say(f"{method.name}:{error} {method.seconds['train']:.2f} s, {method.stopped}")
         for name, value in method.scalars.items():
             exact = self.problem.scalars[name].exact
@@ -243,19 +243,26 @@ def finished_methods(folder: RunDirectory) -> list[Method]:
     if not path.is_file():
         return []
     try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        floor = 0.0 if document["reference"] is None else document["reference"]["error"]
         return [
             Method(
                 name=row["name"],
                 parameters=row["parameters"],
                 errors=None
                 if row["rel_l2"] is None
-                else Errors(row["rel_l2"], math.nan if row["rel_h1"] is None else row["rel_h1"], row["max_error"]),
+                else Errors(
+                    row["rel_l2"],
+                    math.nan if row["rel_h1"] is None else row["rel_h1"],
+                    row["max_error"],
+                    floor=floor,
+                ),
                 seconds=row["seconds"],
                 iterations=row["iterations"],
                 stopped=row["stopped"],
                 scalars=row.get("scalars", {}),
             )
-            for row in json.loads(path.read_text(encoding="utf-8"))["methods"]
+            for row in document["methods"]
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise KanpdeError(f"'{path}' cannot be read ({type(error).__name__}: {error}): start the run anew.") from error

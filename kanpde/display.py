@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kanpde.metrics import Method
+from kanpde.metrics import Errors, Method, ranks
 from kanpde.problem import Reference
 from kanpde.training import Progress, Row
 
@@ -62,7 +62,7 @@ class Display:
 
     def table(self, methods: Sequence[Method], reference: Reference | None) -> None:
         """Print a row per method, and beneath the reference with its own error."""
-        table = comparison_table(methods, reference)
+        table = comparison_table(methods)
         self.console.print(table)
         text = Console(file=io.StringIO(), width=PLAIN_WIDTH, color_system=None)
         text.print(table)
@@ -72,8 +72,8 @@ class Display:
             self.say("no reference: errors are not known")
             return
         self.say(f"reference: {reference.name}, own relative L2 error {reference.error:.1e} ({reference.error_source})")
-        if any(at_floor(method, reference) for method in methods):
-            self.say("* at the reference's floor: below its own error, so such methods cannot be ranked")
+        if any(method.errors is not None and method.errors.at_floor for method in methods):
+            self.say("at the floor: not above the reference's own error, so such methods are not ranked")
 
 
 def describe(method: str, row: Row) -> str:
@@ -90,18 +90,20 @@ def describe(method: str, row: Row) -> str:
     )
 
 
-def at_floor(method: Method, reference: Reference) -> bool:
-    """Return whether a method's error is below the reference's own."""
-    return method.errors is not None and method.errors.rel_l2 <= reference.error
+def shown_error(errors: Errors) -> str:
+    """Return a line about an error and the reference's own."""
+    place = ", at the floor" if errors.at_floor else ""
+    return f"relative L2 error {errors.rel_l2:.1e}{place} (the reference's own: {errors.floor:.1e})"
 
 
-def comparison_table(methods: Sequence[Method], reference: Reference | None) -> Table:
-    """Return the table of methods; an error below the reference's own carries a star."""
+def comparison_table(methods: Sequence[Method]) -> Table:
+    """Return the table of methods, ranked by error as far as the reference tells."""
     table = Table()
     table.add_column("method", no_wrap=True)
     for title in (
         "parameters\nor dofs",
         "relative\nL2",
+        "rank",
         "relative\nH1",
         "max\nerror",
         "training\ns",
@@ -110,13 +112,13 @@ def comparison_table(methods: Sequence[Method], reference: Reference | None) -> 
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("iterations", justify="right")
     table.add_column("why it stopped")
+    place = ranks(methods)
     for method in methods:
-        shown = ["-"] * 3
+        shown = ["-"] * 4
         if method.errors is not None:
             values = (method.errors.rel_l2, method.errors.rel_h1, method.errors.max_error)
             shown = ["-" if math.isnan(value) else f"{value:.1e}" for value in values]
-            if reference is not None and at_floor(method, reference):
-                shown[0] += " *"
+            shown.insert(1, "at the floor" if method.errors.at_floor else str(place[method.name] or "-"))
         table.add_row(
             method.name,
             f"{method.parameters:,}",

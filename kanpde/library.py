@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from importlib.util import module_from_spec, spec_from_file_location
 from os import PathLike, fspath
 from pathlib import Path
@@ -60,7 +61,10 @@ def load_problem(name: str | PathLike[str], **arguments: Any) -> Problem:
     if not isinstance(problem, Problem):
         raise KanpdeError(f"{path}: problem() returned {type(problem).__name__}: return a kanpde.Problem.")
     used = {**settings.defaults(function, f"problem '{path.stem}'"), **arguments}
-    return replace(problem, name=path.stem, description=_first_line(module), arguments=used)
+    origin = sha256(path.read_bytes() + repr(sorted(used.items())).encode()).hexdigest()
+    if problem.reference is not None:
+        problem.reference.origin = origin
+    return replace(problem, name=path.stem, description=_first_line(module), arguments=used, origin=origin)
 
 
 def problem_arguments(name: str | PathLike[str]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from time import perf_counter
@@ -36,7 +36,7 @@ class Errors:
     """Relative L2 error, relative error in the full H1 norm (all coordinates, time included), largest absolute error.
 
     Several unknowns share each of these; `each` has the relative L2 error of every unknown by its name. An error that
-    cannot be measured is nan, and `note` says why.
+    cannot be measured is nan, and `note` says why. `floor` is the reference's own relative L2 error.
     """
 
     rel_l2: float
@@ -44,6 +44,12 @@ class Errors:
     max_error: float
     note: str = ""
     each: Mapping[str, float] = field(default_factory=dict)
+    floor: float = 0.0
+
+    @property
+    def at_floor(self) -> bool:
+        """Whether the L2 error is not above the reference's own, so that it says no more than that."""
+        return self.rel_l2 <= self.floor
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,17 @@ class Method:
     scalars: Mapping[str, float] = field(default_factory=dict)
 
 
+def ranks(methods: Sequence[Method]) -> dict[str, int | None]:
+    """Return the rank of every method by its relative L2 error, by name; None at the floor and without an error.
+
+    Methods at the floor are better than all others, in an order that is not known, so that the others come after them.
+    """
+    measured = [(method.errors, method.name) for method in methods if method.errors is not None]
+    above = sorted((errors.rel_l2, name) for errors, name in measured if errors.rel_l2 > errors.floor)
+    first = 1 + sum(errors.at_floor for errors, _ in measured)
+    return {method.name: None for method in methods} | {name: n for n, (_, name) in enumerate(above, first)}
+
+
 class ErrorMeasure:
     """Measures errors against one reference, whose values are computed once for any number of methods.
 
@@ -76,7 +93,7 @@ class ErrorMeasure:
             raise KanpdeError(f"problem '{problem.name}' has no reference to compare with: give it reference=...")
         self.reference = reference
         self.unknowns = problem.unknowns
-        self.at, self.weights = evaluation_rule(problem.geometry, device)
+        self.at, self.weights = evaluation_rule(problem.geometry, device, reference)
         names = problem.geometry.names
         units = [tuple(int(i == axis) for i in range(len(names))) for axis in range(len(names))]
         self.note = ""
@@ -101,7 +118,7 @@ class ErrorMeasure:
             for i, name in enumerate(self.unknowns)
         }
         rel_l2 = self._relative(difference[:1], self.expected[:1])
-        return Errors(rel_l2, rel_h1, float(difference[0].abs().max()), self.note, each)
+        return Errors(rel_l2, rel_h1, float(difference[0].abs().max()), self.note, each, self.reference.error)
 
     def _evaluate(self, taylor: Taylor, what: str) -> Tensor:
         values = evaluate_chunks(taylor, self.at, self.indices)
@@ -130,8 +147,17 @@ def errors(
     return ErrorMeasure(problem, reference, device).of(taylor)
 
 
-def evaluation_rule(geometry: Geometry, device: torch.device | str = "cpu") -> tuple[Points, Tensor]:
-    """Return points and weights (N,): composite Gauss-Legendre up to three dimensions, scrambled Sobol above."""
+def evaluation_rule(
+    geometry: Geometry, device: torch.device | str = "cpu", reference: Reference | None = None
+) -> tuple[Points, Tensor]:
+    """Return points and weights (N,): composite Gauss-Legendre up to three dimensions, scrambled Sobol above.
+
+    Of a reference that is known at some points only these are returned.
+    """
+    own = None if reference is None else reference.rule(geometry)
+    if own is not None:
+        at, weights = own
+        return Points.of(at.names, at.array().to(device)), weights.to(device)
     patch = geometry.interior()
     if patch.dimension in PANELS:
         nodes, weights = _composite_gauss(PANELS[patch.dimension], NODES[patch.dimension])

@@ -16,7 +16,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from kanpde.record import Histories, Sample, atomic
+from kanpde.files import atomic
+from kanpde.record import Histories, Sample
 
 # Line colours from Okabe & Ito 2008 (Color Universal Design) without their yellow, which is lost in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")

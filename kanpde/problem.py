@@ -207,6 +207,12 @@ class Reference(ABC):
     error_source: str
     smooth: bool = False
     """Whether `taylor` gives the derivatives that the equations need, so that residuals can be checked with it."""
+    origin: str = ""
+    """A hash of the file and the arguments of the problem that it belongs to; empty if that is not from a file."""
+
+    def rule(self, geometry: Geometry) -> tuple[Points, Tensor] | None:
+        """Return the points of a domain where it is known, with weights (N,); None if it is known everywhere."""
+        return None
 
     @abstractmethod
     def taylor(self, at: Points, indices: IndexSet) -> Tensor:
@@ -221,7 +227,8 @@ class Problem:
     `def momentum(u, at): return u.d("t") + u * u.d("x") - nu * u.d("xx")`. It returns the residual (N,).
     `constraints` hold at points of their own: observations, means, differences. `scalars` are the unknown numbers that
     equations name beside the unknown functions.
-    `name`, `description` and `arguments` are filled in from the file that a problem was loaded from.
+    `name`, `description`, `arguments` and `origin`, a hash of its text and of these, are filled in from the file that a
+    problem was loaded from.
     Raises KanpdeError for an equation without unknowns, for a condition or constraint on an unknown that no equation
     has, for a name that two of them share, for a scalar that no equation reads or that there are no data for, for a
     constraint that does not fit the geometry, and for a periodic coordinate that is not one of a box or has other
@@ -237,6 +244,7 @@ class Problem:
     name: str = "problem"
     description: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = ""
 
     def __post_init__(self) -> None:
         if not self.equations:

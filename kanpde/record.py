@@ -1,15 +1,13 @@
-"""The files that a run leaves. Each is written beside its place and moved there, so none is ever half written."""
+"""The files that a run leaves; none is ever half written."""
 
 from __future__ import annotations
 
 import csv
 import json
 import math
-import os
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import strftime
@@ -24,7 +22,8 @@ from numpy.typing import NDArray
 
 from kanpde.errors import KanpdeError
 from kanpde.field import Points
-from kanpde.metrics import Method, Taylor, evaluate_chunks
+from kanpde.files import atomic
+from kanpde.metrics import Method, Taylor, evaluate_chunks, ranks
 from kanpde.multiindex import IndexSet
 from kanpde.problem import Problem, Reference
 
@@ -42,19 +41,6 @@ CELLS: dict[int, tuple[str, tuple[tuple[int, ...], ...]]] = {
     ),
 }
 """The cell of a grid by its number of axes, and the steps to its corners in the node order of VTK."""
-
-
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Give the name of a temporary file that takes the place of `path` once the block has ended without an error."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -158,15 +144,19 @@ def sample_solution(
 def results(problem: Problem, methods: Sequence[Method], reference: Reference | None = None) -> dict[str, Any]:
     """Return the content of results.json; `reference` is by default the problem's own."""
     reference = reference or problem.reference
+    place = ranks(methods)
     return {
         "problem": problem.name,
-        "reference": None if reference is None else {"name": reference.name, "error": reference.error},
+        "reference": reference
+        and {"name": reference.name, "error": reference.error, "error_source": reference.error_source},
         "scalars": {name: {"start": value.start, "exact": value.exact} for name, value in problem.scalars.items()},
         "methods": [
             {
                 "name": method.name,
                 "parameters": method.parameters,
                 "rel_l2": method.errors and method.errors.rel_l2,
+                "at_floor": method.errors and method.errors.at_floor,
+                "rank": place[method.name],
                 "rel_h1": method.errors and method.errors.rel_h1,
                 "max_error": method.errors and method.errors.max_error,
                 "seconds": method.seconds,

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kanpde.collocation import Collocation
+from kanpde.training_points import Collocation
 from kanpde.errors import KanpdeError
 from kanpde.geometry import Box
 from kanpde.growth import continued, intervals, price, promising, widened

@@ -1,6 +1,7 @@
 """One thread, fixed seeds, and every test of the engine on every device that is there."""
 
 import random
+from collections.abc import Iterator
 
 import numpy
 import pytest
@@ -9,6 +10,13 @@ import torch
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KANPDE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,9 +1,19 @@
-"""Small models with every setting given, so that tests do not depend on what defaults suit a problem."""
+"""Small models with every setting given, so that tests do not depend on what defaults suit a problem; and problems."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import pytest
+
 from kanpde import KAN
+
+LONG_REFERENCES = {"burgers2d", "gray_scott", "kuramoto_sivashinsky"}
+"""Problems whose references take up to a minute; they are kept on disk afterwards, but tests start from no file."""
+
+
+def with_long_references_slow(names: Iterable[str]) -> list[Any]:
+    """Return names of problems as parameters of a test, those with long references marked as slow."""
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG_REFERENCES)) for name in names]
 
 
 def small_kan(

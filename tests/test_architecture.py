@@ -12,7 +12,7 @@ PACKAGE = Path(kanpde.__file__).parent
 
 # Modules and folders, lowest first: each imports from those above it in this list only, or from its own folder.
 ORDER = [
-    {"errors", "threads", "version"},
+    {"errors", "files", "threads", "version"},
     {"settings", "multiindex"},
     {"field", "geometry"},
     {"basis", "sampling"},
@@ -20,7 +20,7 @@ ORDER = [
     {"problem"},
     {"model", "library"},
     {"linalg", "residual"},
-    {"check", "solver", "reference", "collocation", "growth"},
+    {"check", "solver", "reference", "training_points", "growth"},
     {"metrics", "training"},
     {"march", "record"},
     {"plot"},
@@ -37,7 +37,7 @@ ALLOWED = {
     "matplotlib": {"plot"},
     "pytorch_optimizer": {"solver"},
     "skfem": {"reference"},
-    "meshio": {"geometry", "record"},
+    "meshio": {"geometry", "record", "reference"},
 }
 
 

@@ -5,6 +5,7 @@ from math import cos, sin
 
 import pytest
 import torch
+from examples import with_long_references_slow
 
 from kanpde import KAN, Box, KanpdeError, Problem, dirichlet, mean, neumann, observe, periodic
 from kanpde.check import check
@@ -32,7 +33,7 @@ def problem(factor: float = 1.0, reference: Reference | None = None) -> Problem:
 SOLUTION = exact(lambda at: torch.sin(at.x) * torch.sin(at.y))
 
 
-@pytest.mark.parametrize("name", problem_files())
+@pytest.mark.parametrize("name", with_long_references_slow(problem_files()))
 def test_every_problem_passes(name: str) -> None:
     rows = check(load_problem(name))
     assert len(rows) >= 2

@@ -8,6 +8,7 @@ from pathlib import Path
 from shutil import copytree
 
 import pytest
+from examples import with_long_references_slow
 
 import kanpde.run
 from kanpde import cli, display
@@ -107,7 +108,7 @@ def test_list_shows_a_line_per_problem(capsys: pytest.CaptureFixture[str]) -> No
     assert all(len(line.split()) > 3 for line in lines)
 
 
-@pytest.mark.parametrize("problem", problem_files())
+@pytest.mark.parametrize("problem", with_long_references_slow(problem_files()))
 def test_check_accepts_every_problem(problem: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", f"problem={problem}"]) == 0
     text = capsys.readouterr().out

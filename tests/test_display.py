@@ -5,7 +5,7 @@ import math
 
 from rich.console import Console
 
-from kanpde.display import Display, describe
+from kanpde.display import Display, describe, shown_error
 from kanpde.metrics import Errors, Method
 from kanpde.problem import Reference
 from kanpde.reference import exact
@@ -29,8 +29,8 @@ def shown(methods: list[Method], reference: Reference | None, terminal: bool = F
     return file.getvalue(), "\n".join(lines)
 
 
-def method(name: str, rel_l2: float) -> Method:
-    return Method(name, 1290, Errors(rel_l2, math.nan, 0.5), SECONDS, 1234, "budget [of] 10 s")
+def method(name: str, rel_l2: float, floor: float = 0.0) -> Method:
+    return Method(name, 1290, Errors(rel_l2, math.nan, 0.5, floor=floor), SECONDS, 1234, "budget [of] 10 s")
 
 
 def test_table_has_a_row_per_method_on_screen_and_in_the_log() -> None:
@@ -38,15 +38,27 @@ def test_table_has_a_row_per_method_on_screen_and_in_the_log() -> None:
     assert screen == log + "\n" or screen.split() == log.split()
     for part in ("kan", "mlp", "1,290", "1.0e-06", "1.23", "0.010", "1,234", "budget [of] 10 s", "reference: exact"):
         assert part in screen
-    assert "*" not in screen
+    assert "floor" not in screen
+    assert [cells[3] for cells in rows(screen)] == ["1", "2"]
 
 
-def test_errors_below_the_references_own_are_marked() -> None:
-    screen, _ = shown([method("kan", 9e-5), method("mlp", 2e-4)], Rough)  # type: ignore[arg-type]
-    assert "9.0e-05 *" in screen
-    assert "2.0e-04 *" not in screen
-    assert "* at the reference's floor" in screen
+def rows(screen: str) -> list[list[str]]:
+    return [[cell.strip() for cell in line.split("│")[1:]] for line in screen.splitlines() if line.startswith("│")]
+
+
+def test_errors_below_the_references_own_are_not_ranked() -> None:
+    methods = [method("mlp", 4e-4, 1e-4), method("kan", 9e-5, 1e-4), method("fem", 2e-4, 1e-4)]
+    screen, _ = shown(methods, Rough)  # type: ignore[arg-type]
+    assert [cells[3] for cells in rows(screen)] == ["3", "at the floor", "2"]
+    assert "at the floor: not above" in screen
     assert "1.0e-04 (two resolutions)" in screen
+
+
+def test_the_references_own_error_stands_beside_every_error() -> None:
+    assert shown_error(Errors(2e-4, math.nan, 0.5, floor=1e-4)) == (
+        "relative L2 error 2.0e-04 (the reference's own: 1.0e-04)"
+    )
+    assert "9.0e-05, at the floor" in shown_error(Errors(9e-5, math.nan, 0.5, floor=1e-4))
 
 
 def test_without_reference_no_errors_are_shown() -> None:

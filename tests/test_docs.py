@@ -135,6 +135,16 @@ def test_python_of_the_guide_runs(with_files: Path) -> None:
     assert Path("cooling.png").is_file()
 
 
+def test_python_of_the_page_on_references_runs(with_files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scripts = blocks("docs/references.md", "python")
+    assert len(scripts) == 3
+    for script in scripts:
+        exec(compile(script, "references.md", "exec"), {})
+    errors = [float(line.split()[0]) for line in capsys.readouterr().out.splitlines()]
+    assert len(errors) == 3
+    assert all(0 < error < 1e-4 for error in errors)
+
+
 def test_output_of_check_in_the_guide_is_what_it_prints(with_files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "problem=./cooling.py"]) == 0
     (shown,) = blocks("docs/your-own-pde.md", "text")

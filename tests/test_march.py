@@ -10,7 +10,7 @@ import torch
 from examples import small_kan
 from torch import Tensor, cos, exp, sin
 
-import kanpde.collocation
+import kanpde.training_points
 from kanpde import (
     Adam,
     Box,
@@ -42,7 +42,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kanpde.collocation, "HELD_OUT_LEAST", 150)
+    monkeypatch.setattr(kanpde.training_points, "HELD_OUT_LEAST", 150)
 
 
 def march(problem: Problem, slabs: Slabs = 1, corrections: int = 0, **settings: Any) -> March:

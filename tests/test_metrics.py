@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from kanpde import Box, KanpdeError, Problem
-from kanpde.metrics import ErrorMeasure, errors, evaluation_rule, evaluation_seconds
+from kanpde.metrics import ErrorMeasure, Errors, Method, errors, evaluation_rule, evaluation_seconds, ranks
 from kanpde.multiindex import IndexSet
+from kanpde.problem import Reference
 from kanpde.reference import exact
 from kanpde.sampling import RULES
 
@@ -27,7 +28,7 @@ def scaled(problem, factor):
     return lambda at, indices: factor * problem.reference.taylor(at, indices)
 
 
-class ValuesOnly:
+class ValuesOnly(Reference):
     """A reference that has no derivatives."""
 
     name, error, error_source, smooth = "tabulated", 1e-3, "none", False
@@ -158,3 +159,20 @@ def test_devices_agree():
     on_cpu, on_cuda = (errors(scaled(SQUARE, 1.01), SQUARE, device=device) for device in ("cpu", "cuda"))
     assert on_cuda.rel_l2 == pytest.approx(on_cpu.rel_l2, rel=1e-10)
     assert evaluation_seconds(SQUARE.reference.taylor, SQUARE, count=1000, device="cuda") > 0
+
+
+def test_methods_are_ranked_above_the_floor_only():
+    def method(name, rel_l2, floor=1e-6):
+        errors = None if rel_l2 is None else Errors(rel_l2, 0.0, 0.0, floor=floor)
+        return Method(name, 1, errors, {}, 1, "")
+
+    rows = [("a", 3e-6), ("b", 9e-7), ("c", None), ("d", 2e-6), ("e", 1e-6), ("f", math.nan)]
+    assert ranks([method(*row) for row in rows]) == {"a": 4, "b": None, "c": None, "d": 3, "e": None, "f": None}
+    assert ranks([method(*row, floor=0.0) for row in rows[:2]]) == {"a": 2, "b": 1}
+
+
+def test_errors_carry_that_of_the_reference():
+    found = errors(scaled(SQUARE, 1.01), SQUARE, reference=ValuesOnly())
+    assert found.floor == 1e-3
+    assert not found.at_floor
+    assert errors(scaled(SQUARE, 1.0001), SQUARE, reference=ValuesOnly()).at_floor

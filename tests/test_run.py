@@ -12,7 +12,7 @@ import torch
 from examples import small_kan
 from oracles import close
 
-import kanpde.collocation
+import kanpde.training_points
 import kanpde.run
 from kanpde import (
     KAN,
@@ -51,7 +51,7 @@ def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kanpde.run, "evaluation_seconds", lambda *_: 1.0)
         patch.setattr(kanpde.run, "CHECKPOINT_SECONDS", 0.0)
-        patch.setattr(kanpde.collocation, "HELD_OUT_LEAST", 200)
+        patch.setattr(kanpde.training_points, "HELD_OUT_LEAST", 200)
         yield
 
 

@@ -29,7 +29,7 @@ from kanpde import (
     SelfScaledBroyden,
     dirichlet,
 )
-from kanpde.collocation import Collocation
+from kanpde.training_points import Collocation
 from kanpde.model import Ansatz, Network
 from kanpde.residual import System
 from kanpde.solver import Solver, State

@@ -1,7 +1,7 @@
 """The Fourier reference: order in time, derivatives, an honest error, agreement with other codes and closed forms."""
 
+from collections.abc import Callable
 from math import log2, pi
-from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +9,7 @@ from oracles import close, points_in
 from torch import Tensor
 
 from kanpde import Box, Field, KanpdeError, Points, Problem
+from kanpde.field import taylor_coefficients
 from kanpde.library import load_problem
 from kanpde.multiindex import IndexSet
 from kanpde.reference import burgers_cole_hopf, fourier, solve_fem
@@ -16,7 +17,6 @@ from kanpde.reference.spectral import Fourier
 
 BOX = Box(x=(-1, 1), t=(0, 1))
 VALUE = IndexSet(BOX.names)
-RAISSI = Path(__file__).resolve().parents[2] / "shared" / "data" / "allen_cahn_raissi.mat"
 
 
 def somewhere(count: int = 300, box: Box = BOX) -> Points:
@@ -111,9 +111,11 @@ def test_wrong_settings_are_refused() -> None:
     def zero(v: Field, at: Points) -> Tensor:
         return 0 * v
 
-    with pytest.raises(KanpdeError, match="needs one space coordinate and the time t"):
-        fourier(Box(x=(0, 1), y=(0, 1), t=(0, 1)), lambda d: d, zero, 0.0, modes=8, steps=40)
-    with pytest.raises(KanpdeError, match="modes=8, steps=2: give at least 4 modes and 18 steps"):
+    with pytest.raises(KanpdeError, match="needs one or two space coordinates and the time t"):
+        fourier(Box(x=(0, 1), y=(0, 1)), lambda d: d, zero, 0.0, modes=8, steps=40)
+    with pytest.raises(
+        KanpdeError, match="modes=8, steps=2, snapshots=400: give at least 4 modes and 18 of the others"
+    ):
         fourier(BOX, lambda d: d, zero, 0.0, modes=8, steps=2)
     with pytest.raises(KanpdeError, match="did not stay finite: give more than 20 steps"):
         fourier(BOX, lambda d: d**2, lambda v, at: 100 * (v + 1) ** 3, 1.0, modes=8, steps=20).taylor(
@@ -147,17 +149,53 @@ def test_allen_cahn_agrees_with_finite_elements(allen_cahn: Problem) -> None:
     assert difference(fem.taylor(at, VALUE), problem.reference.taylor(at, VALUE)) < 2e-6
 
 
-@pytest.mark.skipif(not RAISSI.is_file(), reason=f"there is no {RAISSI}")
-def test_allen_cahn_agrees_with_published_data(allen_cahn: Problem) -> None:
-    """Their error is 1.2e-5 at the kink x = 1 and 5.8e-8 away from it."""
-    from scipy.io import loadmat
+def cole_hopf(x: Tensor, y: Tensor, t: Tensor, nu: float, n: int = 48) -> Tensor:
+    """Burgers' velocity (2, N) on the unit square from the potential -cos(2 pi x) cos(2 pi y) / (2 pi).
 
-    data = loadmat(RAISSI)
-    x, t, wanted = (torch.from_numpy(data[name]) for name in ("x", "tt", "uu"))
-    x, t, wanted = x[0], t[0, ::5], wanted[:, ::5]
-    assert allen_cahn.reference is not None
-    u = allen_cahn.reference.taylor(Points.of(BOX.names, torch.cartesian_prod(x, t)), VALUE).reshape(wanted.shape)
-    inside = x.abs() <= 0.95
-    assert difference(u, wanted) < 1.3e-5
-    assert difference(u[inside], wanted[inside]) < 7e-8
-    assert difference(1.01 * u, wanted) > 5e-3
+    The heat equation of exp(-potential / (2 nu)) (Fletcher 1983) is solved in Fourier modes.
+    """
+    side = torch.arange(n, dtype=torch.float64) / n
+    potential = -torch.cos(2 * pi * side)[:, None] * torch.cos(2 * pi * side) / (2 * pi)
+    modes = torch.fft.fft2(torch.exp(-potential / (2 * nu)), norm="forward")
+    k = 2 * pi * torch.fft.fftfreq(n, 1 / n, dtype=torch.float64)
+    ex, ey = torch.exp(1j * x[:, None] * k), torch.exp(1j * y[:, None] * k)
+    decay = torch.exp(-nu * t[:, None, None] * (k[:, None] ** 2 + k**2))
+    phi, phi_x, phi_y = (
+        torch.einsum("nk,nkl,nl->n", ex, factor * decay * modes, ey).real
+        for factor in (torch.ones(1, dtype=torch.complex128), 1j * k[:, None], 1j * k)
+    )
+    return -2 * nu * torch.stack([phi_x, phi_y]) / phi
+
+
+def test_two_dimensions_and_two_unknowns_agree_with_cole_hopf() -> None:
+    box, nu = Box(y=(0, 1), t=(0, 0.3), x=(0, 1)), 0.05
+
+    def start(shift: float) -> Callable[[Points], Tensor]:
+        return lambda at: torch.sin(2 * pi * (at.x + shift)) * torch.cos(2 * pi * (at.y + shift))
+
+    solution = fourier(
+        box,
+        lambda dy, dx: nu * (dx**2 + dy**2),
+        lambda u, v, at: [-u * u.d("x") - v * u.d("y"), -u * v.d("x") - v * v.d("y")],
+        [start(0), lambda at: torch.cos(2 * pi * at.x) * torch.sin(2 * pi * at.y)],
+        modes=24,
+        steps=100,
+    )
+    at = somewhere(24, box)
+    indices = IndexSet(box.names, [(1, 0, 0), (0, 1, 1)])
+    found = solution.taylor(at, indices)
+
+    def wanted(number: int) -> Tensor:
+        return taylor_coefficients(lambda p: cole_hopf(p.x, p.y, p.t, nu)[number], at, indices)
+
+    for number in (0, 1):
+        for channel in range(len(indices)):
+            assert close(found[channel, :, number], wanted(number)[channel], 1e-6)
+            assert not close(1.01 * found[channel, :, number], wanted(number)[channel], 1e-6)
+    true = difference(found[0], torch.stack([wanted(0)[0], wanted(1)[0]], dim=1))
+    assert true <= solution.error <= 1e-5
+
+
+def test_numbers_of_unknowns_agree() -> None:
+    with pytest.raises(KanpdeError, match="got 1 linear parts, 2 initial values and 2 lifts"):
+        fourier(BOX, [lambda d: d], lambda u, v, at: [u, v], [0.0, 0.0], modes=8, steps=40)

@@ -11,7 +11,7 @@ from examples import small_kan
 from oracles import close, front, points_in
 from torch import Tensor
 
-import kanpde.collocation
+import kanpde.training_points
 import kanpde.training
 from kanpde import (
     KAN,
@@ -29,7 +29,7 @@ from kanpde import (
     Sampling,
     dirichlet,
 )
-from kanpde.collocation import Collocation
+from kanpde.training_points import Collocation
 from kanpde.library import load_problem
 from kanpde.model import Network
 from kanpde.multiindex import IndexSet
@@ -44,7 +44,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kanpde.collocation, "HELD_OUT_LEAST", 200)
+    monkeypatch.setattr(kanpde.training_points, "HELD_OUT_LEAST", 200)
 
 
 @pytest.fixture

@@ -1,9 +1,21 @@
 """References that state their own error."""
 
 from kanpde.reference.cole_hopf import burgers_cole_hopf
+from kanpde.reference.collocation import collocation
 from kanpde.reference.exact import exact
 from kanpde.reference.fem import FEM, ladder, solve_fem
 from kanpde.reference.series import torsion_square
 from kanpde.reference.spectral import fourier
+from kanpde.reference.table import table
 
-__all__ = ["FEM", "burgers_cole_hopf", "exact", "fourier", "ladder", "solve_fem", "torsion_square"]
+__all__ = [
+    "FEM",
+    "burgers_cole_hopf",
+    "collocation",
+    "exact",
+    "fourier",
+    "ladder",
+    "solve_fem",
+    "table",
+    "torsion_square",
+]
