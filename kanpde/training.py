@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kanpde.training_points import Collocation
 from kanpde.errors import KanpdeError
 from kanpde.geometry import Box
 from kanpde.growth import continued, intervals, price, promising, widened
@@ -25,6 +24,7 @@ from kanpde.problem import Periodic, Problem
 from kanpde.residual import System
 from kanpde.sampling import Sampling
 from kanpde.solver import Solver, State
+from kanpde.training_points import Collocation
 
 TINY = 1e-300
 RESOLVED = 1e-10

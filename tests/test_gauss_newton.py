@@ -11,10 +11,10 @@ from torch import Tensor, sin
 
 import kanpde.solver.gauss_newton as module
 from kanpde import MLP, Box, Field, GaussNewton, KanpdeError, LevenbergMarquardt, Points, Problem, Sampling, dirichlet
-from kanpde.training_points import Collocation
 from kanpde.model import Ansatz
 from kanpde.residual import System
 from kanpde.solver.gauss_newton import Preconditioner, block_grams, partition
+from kanpde.training_points import Collocation
 
 SQUARE = Box(x=(-1, 1), y=(-1, 1))
 

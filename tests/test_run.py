@@ -12,8 +12,8 @@ import torch
 from examples import small_kan
 from oracles import close
 
-import kanpde.training_points
 import kanpde.run
+import kanpde.training_points
 from kanpde import (
     KAN,
     MLP,

@@ -29,10 +29,10 @@ from kanpde import (
     SelfScaledBroyden,
     dirichlet,
 )
-from kanpde.training_points import Collocation
 from kanpde.model import Ansatz, Network
 from kanpde.residual import System
 from kanpde.solver import Solver, State
+from kanpde.training_points import Collocation
 
 SQUARE = Box(x=(-1, 1), y=(-1, 1))
 SOLVERS: dict[str, Solver] = {

@@ -11,8 +11,8 @@ from examples import small_kan
 from oracles import close, front, points_in
 from torch import Tensor
 
-import kanpde.training_points
 import kanpde.training
+import kanpde.training_points
 from kanpde import (
     KAN,
     LBFGS,
@@ -29,12 +29,12 @@ from kanpde import (
     Sampling,
     dirichlet,
 )
-from kanpde.training_points import Collocation
 from kanpde.library import load_problem
 from kanpde.model import Network
 from kanpde.multiindex import IndexSet
 from kanpde.solver import Solver
 from kanpde.training import Position, Row, Trainer
+from kanpde.training_points import Collocation
 
 MODEL = small_kan(width=(2,), grid=8, degree=(6, 4), start_grid=4)
 SOLVER = LevenbergMarquardt(starts=2, start_iterations=4, stage_iterations=15)

@@ -5,9 +5,9 @@ import torch
 from examples import small_kan
 
 from kanpde import Sampling
-from kanpde.training_points import Collocation
 from kanpde.library import load_problem
 from kanpde.model import Ansatz
+from kanpde.training_points import Collocation
 
 
 @pytest.mark.parametrize("adaptive", [0.0, 0.5])
