@@ -35,12 +35,12 @@ ENOUGH = 1e-4
 """A relative residual above which the equations are tried again with more product nodes."""
 HORIZONS = 10
 """Steps in which the time of a growing network goes from the start to the end of its interval."""
-CLOSE = 5e-4
+CLOSE = 1e-3
 """A relative residual below which a growing network goes on in time."""
-GROWTHS = 4
+GROWTHS = 3
 """A growing network goes on in time after so many growths, however large the residual."""
-HELPFUL = 1.25
-"""A growth that divides the residual by this is followed by one of its kind, or else by one of the other kind."""
+HELPFUL = 1.5
+"""More knots are followed by more product nodes unless they have divided the residual by this."""
 MORE_KNOTS, MORE_PRODUCTS = 0.15, 0.3
 """What a growth adds, relative to what there is."""
 LITTLE = 0.03
@@ -102,8 +102,8 @@ class Position:
 
     phase: "starts", "stages" or "done". `drawn` are the parameters from which a stage's adaptive points were drawn, at
     the `redraws`-th time. `bases` are what the network's bases became (`Network.saved`). `horizon` is the part of the
-    time interval that points lie in; in it a network grew `growths` times, last from a relative `residual`, and `grows`
-    next in "knots" or "products". `chosen` is the best random start.
+    time interval that points lie in; in it a network grew `growths` times, last from a relative `residual` and in `grew`,
+    "knots" or "products". `chosen` is the best random start.
     """
 
     phase: str = "starts"
@@ -117,7 +117,7 @@ class Position:
     since: int = 0
     horizon: float = 1.0
     growths: int = 0
-    grows: str = "knots"
+    grew: str = "knots"
     residual: float = inf
     iteration: int = 0
     total: int = 0
@@ -357,9 +357,9 @@ class Trainer:
         if self._gamma():
             return False
         taken = p.iteration - p.since
-        if taken >= GROWTH_ITERATIONS or (p.horizon < 1 and 2 * state.loss < CLOSE**2):
+        if taken >= GROWTH_ITERATIONS or (p.horizon < 1 and 2 * state.loss < (0.5 * CLOSE) ** 2):
             return True
-        settling = SETTLING_PRODUCTS if p.growths and p.grows == "products" else SETTLING
+        settling = SETTLING_PRODUCTS if p.growths and p.grew == "products" else SETTLING
         return taken >= settling and state.loss > 0.5 * float(p.history[-HALVING]["loss"])
 
     def _too_simple(self, loss: float) -> bool:
@@ -390,14 +390,13 @@ class Trainer:
         """Go on in time where the residual is small enough, or else let grow what limits it: knots or products."""
         p = self.position
         knots, products = self._room(network)
-        if p.growths and residual > p.residual / HELPFUL:
-            p.grows = "products" if p.grows == "knots" else "knots"
         if p.horizon < 1 and (residual <= CLOSE or p.growths == GROWTHS or knots + products == 0):
             self._go_on(network)
             return
-        kind = p.grows if knots and products else "knots" if knots else "products"
+        unhelpful = p.growths > 0 and p.grew == "knots" and residual > p.residual / HELPFUL
+        p.grew = "products" if products and (unhelpful or not knots) else "knots"
         p.growths, p.residual = p.growths + 1, residual
-        if kind == "knots":
+        if p.grew == "knots":
             wider, cover = self._covering(network)
             assert p.theta is not None
             more = min(knots, max(2, round(MORE_KNOTS * intervals(network))))

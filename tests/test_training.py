@@ -222,7 +222,7 @@ def test_growth_does_not_change_the_function(problem: Problem, device: torch.dev
     while not case._grown(network):
         before = case.ansatz.taylor(network, position.theta, at, value)
         case._grow(network, 1.0)
-        kinds.append(position.grows)
+        kinds.append(position.grew)
         network = case._network(position.bases)
         assert len(position.theta) == network.parameters
         assert close(case.ansatz.taylor(network, position.theta, at, value), before, 1e-11)
