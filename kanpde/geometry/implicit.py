@@ -1,0 +1,145 @@
+"""Domains as formulas of functions that change sign on their boundary: smooth factors for hard conditions.
+
+A formula joins surfaces by "and" and "or". Its level is positive inside, zero on the boundary and negative outside, by
+R-functions (Rvachev 1982; Shapiro 2007, Semi-analytic geometry with R-functions, Acta Numerica 16, section 3). Factors
+that vanish on some of the surfaces are products over an intersection, which are smooth at convex corners too.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+Level = Callable[[Tensor], Tensor]
+"""A function of points (N, d) with the values (N,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """Where two smooth functions vanish: `inside` is positive on the inner side, `outside` on the outer side."""
+
+    inside: Level
+    outside: Level
+
+    def of(self, axes: slice) -> Surface:
+        """Return the surface in a space with more coordinates, of which these are its own."""
+        return Surface(lambda x: self.inside(x[:, axes]), lambda x: self.outside(x[:, axes]))
+
+
+class Formula(ABC):
+    """A domain by its surfaces."""
+
+    surfaces: frozenset[Surface]
+
+    @abstractmethod
+    def level(self, x: Tensor) -> Tensor:
+        """Return a function (N,) of points (N, d): positive inside, zero on the boundary, negative outside."""
+
+    @abstractmethod
+    def complement(self) -> Formula:
+        """Return the formula of what lies outside."""
+
+    @abstractmethod
+    def factor(self, chosen: frozenset[Surface]) -> Level | None:
+        """Return a function that is positive in the domain and vanishes on these of its surfaces only.
+
+        1 where none of them is a surface of the domain; None if there is no such function.
+        """
+
+    @abstractmethod
+    def moved(self, surfaces: dict[Surface, Surface]) -> Formula:
+        """Return the formula with other surfaces in the place of its own."""
+
+
+class Side(Formula):
+    """One side of a surface."""
+
+    def __init__(self, surface: Surface, inner: bool = True) -> None:
+        self.surface, self.inner, self.surfaces = surface, inner, frozenset([surface])
+
+    def level(self, x: Tensor) -> Tensor:
+        return self.surface.inside(x) if self.inner else self.surface.outside(x)
+
+    def complement(self) -> Formula:
+        return Side(self.surface, not self.inner)
+
+    def factor(self, chosen: frozenset[Surface]) -> Level | None:
+        return self.level if self.surface in chosen else one
+
+    def moved(self, surfaces: dict[Surface, Surface]) -> Formula:
+        return Side(surfaces[self.surface], self.inner)
+
+
+class And(Formula):
+    """What lies in all of several domains; everything if there are none."""
+
+    def __init__(self, *parts: Formula) -> None:
+        self.parts = parts
+        self.surfaces = frozenset().union(*(part.surfaces for part in parts))
+
+    def level(self, x: Tensor) -> Tensor:
+        return reduce(both, [part.level(x) for part in self.parts])
+
+    def complement(self) -> Formula:
+        return Or(*(part.complement() for part in self.parts))
+
+    def factor(self, chosen: frozenset[Surface]) -> Level | None:
+        factors = [part.factor(chosen) for part in self.parts if part.surfaces & chosen]
+        known = [factor for factor in factors if factor is not None]
+        if len(known) < len(factors):
+            return None
+        return lambda x: reduce(torch.mul, [factor(x) for factor in known], one(x))
+
+    def moved(self, surfaces: dict[Surface, Surface]) -> Formula:
+        return And(*(part.moved(surfaces) for part in self.parts))
+
+
+class Or(Formula):
+    """What lies in at least one of several domains."""
+
+    def __init__(self, *parts: Formula) -> None:
+        self.parts = parts
+        self.surfaces = frozenset().union(*(part.surfaces for part in parts))
+
+    def level(self, x: Tensor) -> Tensor:
+        return reduce(either, [part.level(x) for part in self.parts])
+
+    def complement(self) -> Formula:
+        return And(*(part.complement() for part in self.parts))
+
+    def factor(self, chosen: frozenset[Surface]) -> Level | None:
+        if not self.surfaces & chosen:
+            return one
+        mine = Or(*(part for part in self.parts if part.surfaces <= chosen))
+        others = Or(*(part for part in self.parts if not part.surfaces & chosen))
+        if len(mine.parts) + len(others.parts) < len(self.parts):
+            return None
+        return (lambda x: trimmed(mine.level(x), -others.level(x))) if others.parts else mine.level
+
+    def moved(self, surfaces: dict[Surface, Surface]) -> Formula:
+        return Or(*(part.moved(surfaces) for part in self.parts))
+
+
+def one(x: Tensor) -> Tensor:
+    """Return ones (N,)."""
+    return torch.ones_like(x[:, 0])
+
+
+def both(f: Tensor, g: Tensor) -> Tensor:
+    """Return the R-conjunction, which is positive where both are (Shapiro 2007, equation 3.10 with alpha = 0)."""
+    return f + g - torch.sqrt(f**2 + g**2)
+
+
+def either(f: Tensor, g: Tensor) -> Tensor:
+    """Return the R-disjunction, which is positive where one of them is, and smooth but where both vanish."""
+    return f + g + torch.sqrt(f**2 + g**2)
+
+
+def trimmed(f: Tensor, t: Tensor) -> Tensor:
+    """Return a function that vanishes only where f does and t is not negative (Sukumar & Srivastava 2022, eq. 8)."""
+    return torch.sqrt(f**2 + (0.5 * (torch.sqrt(t**2 + f**4) - t)) ** 2)
