@@ -3,8 +3,10 @@
 from kanpde.geometry.ball import Ball, Disk, Ellipse
 from kanpde.geometry.base import Combination, Geometry, Product
 from kanpde.geometry.box import Box
+from kanpde.geometry.mesh import Mesh
 from kanpde.geometry.patch import Patch
 from kanpde.geometry.polygon import LShape, Polygon, Triangle
+from kanpde.geometry.solid import Solid
 
 __all__ = [
     "Ball",
@@ -14,8 +16,10 @@ __all__ = [
     "Ellipse",
     "Geometry",
     "LShape",
+    "Mesh",
     "Patch",
     "Polygon",
     "Product",
+    "Solid",
     "Triangle",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import factorial
 
 import numpy as np
@@ -14,8 +15,6 @@ from kanpde.geometry.patch import Place
 Array = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 MOST_BUCKETS = 2_000_000
-CHUNK = 4_000_000
-"""Pairs of points and simplices that are tried at once."""
 
 
 def measures(corners: Array) -> Array:
@@ -67,36 +66,25 @@ def barycentric(unit: Tensor) -> Tensor:
     return torch.stack([*columns, rest], dim=1)
 
 
-class Locator:
-    """Finds the simplex of a full-dimensional mesh that a point lies in, by buckets of a uniform grid.
+class Buckets:
+    """A uniform grid of buckets that hold the simplices (T, k, d) whose bounding boxes touch them."""
 
-    `points` (V, d), `cells` (T, d + 1).
-    """
-
-    def __init__(self, points: Array, cells: Numbers) -> None:
-        corners = points[cells]
-        self.dimension = points.shape[1]
-        self.origin = corners[:, 0]
-        self.inverse = np.linalg.inv((corners[:, 1:] - corners[:, :1]).transpose(0, 2, 1))
-        self.lower, upper = points.min(axis=0), points.max(axis=0)
-        count = min(len(cells), MOST_BUCKETS)
+    def __init__(self, corners: Array) -> None:
+        d = corners.shape[2]
+        self.lower, upper = corners.min(axis=(0, 1)), corners.max(axis=(0, 1))
         extent = upper - self.lower
-        width = (np.prod(extent) / count) ** (1 / self.dimension)
+        width = (np.prod(extent) / min(len(corners), MOST_BUCKETS)) ** (1 / d)
         self.shape = np.maximum(1, np.ceil(extent / width).astype(np.int64))
         self.width = extent / self.shape
-        self._fill(corners)
-
-    def _fill(self, corners: Array) -> None:
-        """Sort the simplices into the buckets that their bounding boxes touch."""
-        slack = 1e-9 * self.width
-        low = self._bucket(corners.min(axis=1) - slack)
-        high = self._bucket(corners.max(axis=1) + slack)
+        slack = 1e-6 * self.width
+        low, high = self._place(corners.min(axis=1) - slack), self._place(corners.max(axis=1) + slack)
         spans = high - low + 1
         number = np.repeat(np.arange(len(corners)), spans.prod(axis=1))
-        first = np.concatenate([[0], np.cumsum(spans.prod(axis=1))[:-1]])
-        rest = np.arange(len(number)) - first[number]
-        place = np.empty((len(number), self.dimension), np.int64)
-        for axis in range(self.dimension):
+        rest = np.arange(len(number)) - np.repeat(
+            np.cumsum(spans.prod(axis=1)) - spans.prod(axis=1), spans.prod(axis=1)
+        )
+        place = np.empty((len(number), d), np.int64)
+        for axis in range(d):
             place[:, axis] = low[number, axis] + rest % spans[number, axis]
             rest //= spans[number, axis]
         bucket = np.ravel_multi_index(tuple(place.T), tuple(self.shape))
@@ -104,8 +92,28 @@ class Locator:
         self._members = number[order]
         self._starts = np.searchsorted(bucket[order], np.arange(self.shape.prod() + 1))
 
-    def _bucket(self, x: Array) -> Numbers:
+    def pairs(self, x: Array) -> Iterator[tuple[Numbers, Numbers]]:
+        """Yield for points (N, d) numbers of points and of a simplex near each, until all near ones have been named."""
+        if not len(x):
+            return
+        bucket = np.ravel_multi_index(tuple(self._place(x).T), tuple(self.shape))
+        start, count = self._starts[bucket], self._starts[bucket + 1] - self._starts[bucket]
+        for turn in range(int(count.max())):
+            here = np.flatnonzero(count > turn)
+            yield here, self._members[start[here] + turn]
+
+    def _place(self, x: Array) -> Numbers:
         return np.clip(((x - self.lower) / self.width).astype(np.int64), 0, self.shape - 1)
+
+
+class Locator:
+    """Finds the simplex of a full-dimensional mesh that a point lies in; `points` (V, d), `cells` (T, d + 1)."""
+
+    def __init__(self, points: Array, cells: Numbers) -> None:
+        corners = points[cells]
+        self.origin = corners[:, 0]
+        self.inverse = np.linalg.inv((corners[:, 1:] - corners[:, :1]).transpose(0, 2, 1))
+        self._buckets = Buckets(corners)
 
     def __call__(self, x: Array) -> tuple[Numbers, Array, Array]:
         """Return for points (N, d) the simplex they are deepest in (N,), the place in it (N, d) and the depth (N,).
@@ -114,13 +122,7 @@ class Locator:
         without a simplex near have the number -1 and the depth -inf.
         """
         element, local, best = np.full(len(x), -1), np.zeros_like(x), np.full(len(x), -np.inf)
-        if not len(x):
-            return element, local, best
-        bucket = np.ravel_multi_index(tuple(self._bucket(x).T), tuple(self.shape))
-        start, count = self._starts[bucket], self._starts[bucket + 1] - self._starts[bucket]
-        for turn in range(int(count.max())):
-            here = np.flatnonzero(count > turn)
-            candidate = self._members[start[here] + turn]
+        for here, candidate in self._buckets.pairs(x):
             place = np.einsum("nij,nj->ni", self.inverse[candidate], x[here] - self.origin[candidate])
             depth = np.minimum(place.min(axis=1), 1 - place.sum(axis=1))
             better = depth > best[here]
