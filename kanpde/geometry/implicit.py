@@ -15,6 +15,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
+TINY = 1e-300
 Level = Callable[[Tensor], Tensor]
 """A function of points (N, d) with the values (N,)."""
 
@@ -32,9 +33,14 @@ class Surface:
 
 
 class Formula(ABC):
-    """A domain by its surfaces."""
+    """A domain by its surfaces, which `leaves` has in the order of the formula."""
 
-    surfaces: frozenset[Surface]
+    leaves: tuple[Surface, ...]
+
+    @property
+    def surfaces(self) -> frozenset[Surface]:
+        """The surfaces that the formula joins."""
+        return frozenset(self.leaves)
 
     @abstractmethod
     def level(self, x: Tensor) -> Tensor:
@@ -45,11 +51,15 @@ class Formula(ABC):
         """Return the formula of what lies outside."""
 
     @abstractmethod
-    def factor(self, chosen: frozenset[Surface]) -> Level | None:
-        """Return a function that is positive in the domain and vanishes on these of its surfaces only.
+    def factor(self, chosen: frozenset[Surface]) -> Level:
+        """Return a function that is positive in the domain and on its boundary vanishes on these surfaces only.
 
-        1 where none of them is a surface of the domain; None if there is no such function.
+        It is 1 if none of them is a surface of the domain.
         """
+
+    @abstractmethod
+    def where(self, surface: Surface) -> list[Formula]:
+        """Return the formulas that all hold where a surface is the boundary of the domain."""
 
     @abstractmethod
     def moved(self, surfaces: dict[Surface, Surface]) -> Formula:
@@ -60,7 +70,7 @@ class Side(Formula):
     """One side of a surface."""
 
     def __init__(self, surface: Surface, inner: bool = True) -> None:
-        self.surface, self.inner, self.surfaces = surface, inner, frozenset([surface])
+        self.surface, self.inner, self.leaves = surface, inner, (surface,)
 
     def level(self, x: Tensor) -> Tensor:
         return self.surface.inside(x) if self.inner else self.surface.outside(x)
@@ -68,8 +78,11 @@ class Side(Formula):
     def complement(self) -> Formula:
         return Side(self.surface, not self.inner)
 
-    def factor(self, chosen: frozenset[Surface]) -> Level | None:
+    def factor(self, chosen: frozenset[Surface]) -> Level:
         return self.level if self.surface in chosen else one
+
+    def where(self, surface: Surface) -> list[Formula]:
+        return []
 
     def moved(self, surfaces: dict[Surface, Surface]) -> Formula:
         return Side(surfaces[self.surface], self.inner)
@@ -80,7 +93,7 @@ class And(Formula):
 
     def __init__(self, *parts: Formula) -> None:
         self.parts = parts
-        self.surfaces = frozenset().union(*(part.surfaces for part in parts))
+        self.leaves = tuple(surface for part in parts for surface in part.leaves)
 
     def level(self, x: Tensor) -> Tensor:
         return reduce(both, [part.level(x) for part in self.parts])
@@ -88,12 +101,12 @@ class And(Formula):
     def complement(self) -> Formula:
         return Or(*(part.complement() for part in self.parts))
 
-    def factor(self, chosen: frozenset[Surface]) -> Level | None:
+    def factor(self, chosen: frozenset[Surface]) -> Level:
         factors = [part.factor(chosen) for part in self.parts if part.surfaces & chosen]
-        known = [factor for factor in factors if factor is not None]
-        if len(known) < len(factors):
-            return None
-        return lambda x: reduce(torch.mul, [factor(x) for factor in known], one(x))
+        return lambda x: reduce(torch.mul, [factor(x) for factor in factors], one(x))
+
+    def where(self, surface: Surface) -> list[Formula]:
+        return [f for part in self.parts for f in (part.where(surface) if surface in part.surfaces else [part])]
 
     def moved(self, surfaces: dict[Surface, Surface]) -> Formula:
         return And(*(part.moved(surfaces) for part in self.parts))
@@ -104,7 +117,7 @@ class Or(Formula):
 
     def __init__(self, *parts: Formula) -> None:
         self.parts = parts
-        self.surfaces = frozenset().union(*(part.surfaces for part in parts))
+        self.leaves = tuple(surface for part in parts for surface in part.leaves)
 
     def level(self, x: Tensor) -> Tensor:
         return reduce(either, [part.level(x) for part in self.parts])
@@ -112,14 +125,28 @@ class Or(Formula):
     def complement(self) -> Formula:
         return And(*(part.complement() for part in self.parts))
 
-    def factor(self, chosen: frozenset[Surface]) -> Level | None:
+    def factor(self, chosen: frozenset[Surface]) -> Level:
         if not self.surfaces & chosen:
             return one
         mine = Or(*(part for part in self.parts if part.surfaces <= chosen))
-        others = Or(*(part for part in self.parts if not part.surfaces & chosen))
-        if len(mine.parts) + len(others.parts) < len(self.parts):
-            return None
-        return (lambda x: trimmed(mine.level(x), -others.level(x))) if others.parts else mine.level
+        others = Or(*(part for part in self.parts if not part.surfaces <= chosen))
+        if not others.parts:
+            return mine.level
+        # What all surfaces of a part are chosen of is one function, smooth where they meet; others are trimmed alone.
+        alone = [(surface, And(*self.where(surface))) for surface in others.leaves if surface in chosen]
+
+        def distance(x: Tensor) -> Tensor:
+            terms = [trimmed(surface.inside(x), where.level(x)) for surface, where in alone]
+            if mine.parts:
+                terms.append(trimmed(mine.level(x), -others.level(x)))
+            return reduce(joined, terms)
+
+        return distance
+
+    def where(self, surface: Surface) -> list[Formula]:
+        return [
+            f for part in self.parts for f in (part.where(surface) if surface in part.surfaces else [part.complement()])
+        ]
 
     def moved(self, surfaces: dict[Surface, Surface]) -> Formula:
         return Or(*(part.moved(surfaces) for part in self.parts))
@@ -138,6 +165,11 @@ def both(f: Tensor, g: Tensor) -> Tensor:
 def either(f: Tensor, g: Tensor) -> Tensor:
     """Return the R-disjunction, which is positive where one of them is, and smooth but where both vanish."""
     return f + g + torch.sqrt(f**2 + g**2)
+
+
+def joined(f: Tensor, g: Tensor) -> Tensor:
+    """Return the R-equivalence, which vanishes where one of two distances does (Sukumar & Srivastava 2022, eq. 13)."""
+    return f * g / (f + g + TINY)
 
 
 def trimmed(f: Tensor, t: Tensor) -> Tensor:
