@@ -259,7 +259,7 @@ class Product(Geometry):
             # A domain without a formula has no surfaces: the other's can still be used.
             if domain.formula is not None:
                 self._surfaces |= {surface: surface.of(axes) for surface in domain.formula.surfaces}
-                moved.append(domain.formula.moved(self._surfaces))
+                moved.append(domain.formula.moved(self._surfaces, axes.start))
         self.formula = And(*moved) if moved else None
 
     def __repr__(self) -> str:

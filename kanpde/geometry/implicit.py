@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from functools import reduce
+from math import cos, pi, sin
 
 import torch
 from torch import Tensor
@@ -62,8 +64,8 @@ class Formula(ABC):
         """Return the formulas that all hold where a surface is the boundary of the domain."""
 
     @abstractmethod
-    def moved(self, surfaces: dict[Surface, Surface]) -> Formula:
-        """Return the formula with other surfaces in the place of its own."""
+    def moved(self, surfaces: dict[Surface, Surface], shift: int) -> Formula:
+        """Return the formula with other surfaces in the place of its own, `shift` coordinates further on."""
 
 
 class Side(Formula):
@@ -84,7 +86,7 @@ class Side(Formula):
     def where(self, surface: Surface) -> list[Formula]:
         return []
 
-    def moved(self, surfaces: dict[Surface, Surface]) -> Formula:
+    def moved(self, surfaces: dict[Surface, Surface], shift: int) -> Formula:
         return Side(surfaces[self.surface], self.inner)
 
 
@@ -108,8 +110,8 @@ class And(Formula):
     def where(self, surface: Surface) -> list[Formula]:
         return [f for part in self.parts for f in (part.where(surface) if surface in part.surfaces else [part])]
 
-    def moved(self, surfaces: dict[Surface, Surface]) -> Formula:
-        return And(*(part.moved(surfaces) for part in self.parts))
+    def moved(self, surfaces: dict[Surface, Surface], shift: int) -> Formula:
+        return And(*(part.moved(surfaces, shift) for part in self.parts))
 
 
 class Or(Formula):
@@ -148,8 +150,37 @@ class Or(Formula):
             f for part in self.parts for f in (part.where(surface) if surface in part.surfaces else [part.complement()])
         ]
 
-    def moved(self, surfaces: dict[Surface, Surface]) -> Formula:
-        return Or(*(part.moved(surfaces) for part in self.parts))
+    def moved(self, surfaces: dict[Surface, Surface], shift: int) -> Formula:
+        return Or(*(part.moved(surfaces, shift) for part in self.parts))
+
+
+class Corner(Or):
+    """The outside of a wedge: what lies on the one side of one line or of another, which meet in a vertex.
+
+    Its level is r^p cos(p phi), phi the angle from the bisector and p = pi / (angle inside): the harmonic function to
+    which solutions of elliptic equations are close at such a corner (Kondrat'ev 1967), zero on both lines.
+    """
+
+    def __init__(self, one: Side, other: Side, vertex: tuple[float, float], bisector: float, angle: float) -> None:
+        super().__init__(one, other)
+        self.vertex, self.bisector, self.angle = vertex, bisector, angle
+        self.first = 0
+
+    def level(self, x: Tensor) -> Tensor:
+        along, across = (x[:, self.first + i] - self.vertex[i] for i in (0, 1))
+        c, s = cos(self.bisector), sin(self.bisector)
+        p = pi / self.angle
+        phi = torch.atan2(c * across - s * along, c * along + s * across)
+        return (along**2 + across**2) ** (p / 2) * torch.cos(p * phi)
+
+    def factor(self, chosen: frozenset[Surface]) -> Level:
+        return self.level if self.surfaces <= chosen else super().factor(chosen)
+
+    def moved(self, surfaces: dict[Surface, Surface], shift: int) -> Formula:
+        corner = copy(self)
+        Or.__init__(corner, *(part.moved(surfaces, shift) for part in self.parts))
+        corner.first = self.first + shift
+        return corner
 
 
 def one(x: Tensor) -> Tensor:

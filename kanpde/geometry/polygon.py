@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
-from math import isfinite
+from math import isfinite, pi
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from kanpde.errors import KanpdeError
 from kanpde.geometry.ball import named, shown
 from kanpde.geometry.base import SLACK, Geometry
-from kanpde.geometry.implicit import And, Formula, Or, Side, Surface
+from kanpde.geometry.implicit import And, Corner, Formula, Or, Side, Surface
 from kanpde.geometry.patch import Patch
 from kanpde.geometry.simplices import measures, place_in
 
@@ -152,7 +152,15 @@ class Polygon(Geometry):
                 parts.append(Side(self._surfaces[self._number(chain[a], chain[b])]))
             else:
                 parts.append(self._chain(chain[a : b + 1], not convex))
-        return And(*parts) if convex else Or(*parts)
+        if convex:
+            return And(*parts)
+        first, *rest = parts
+        if isinstance(first, Side) and len(rest) == 1 and isinstance(rest[0], Side):
+            before, vertex, after = (corners[chain[i]] for i in (0, 1, 2))
+            start, end = (float(np.arctan2(*(p - vertex)[::-1])) for p in (after, before))
+            angle = (end - start) % (2 * pi)  # the inside is on the left of the way to the vertex and on
+            return Corner(first, rest[0], (float(vertex[0]), float(vertex[1])), start + angle / 2, angle)
+        return Or(*parts)
 
     def _number(self, a: int, b: int) -> int:
         """Return the number of the edge between two neighbouring vertices."""
