@@ -110,11 +110,11 @@ class Mesh(Geometry):
         return Patch("interior", self.dimension, float(measures(corners).sum()), place_in(corners))
 
     def parts(self) -> Mapping[str, tuple[Patch, ...]]:
-        groups: dict[frozenset[str], list[int]] = defaultdict(list)
-        for number in range(len(self.facets)):
-            groups[frozenset(name for name, which in self.tags.items() if which[number])].append(number)
-        patches = {names: self._patch(names, np.array(which)) for names, which in groups.items()}
-        found = {name: tuple(p for names, p in patches.items() if name in names) for name in self.tags}
+        patches = {name: self._patch(name, which) for name, which in self.groups.items()}
+        found = {
+            tag: tuple(patches[name] for name, numbers in self.groups.items() if which[numbers[0]])
+            for tag, which in self.tags.items()
+        }
         return {**found, "all": tuple(patches.values())}
 
     def boundary(self, name: str) -> tuple[Patch, ...]:
@@ -136,6 +136,15 @@ class Mesh(Geometry):
         if slack < 0:
             inside &= ~(self._outer[element] & (depth <= -width)).any(axis=1)
         return torch.from_numpy(inside).to(points.device)
+
+    @cached_property
+    def groups(self) -> dict[str, Numbers]:
+        """The numbers of the boundary's facets that have the same tags, by the name of their patch."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for number in range(len(self.facets)):
+            tags = sorted(name for name, which in self.tags.items() if which[number])
+            found["+".join(tags) or "untagged"].append(number)
+        return {name: np.array(numbers) for name, numbers in found.items()}
 
     @cached_property
     def locator(self) -> Locator:
@@ -192,7 +201,7 @@ class Mesh(Geometry):
             if which.any():
                 self.tags[name] = which
 
-    def _patch(self, names: frozenset[str], which: Numbers) -> Patch:
+    def _patch(self, name: str, which: Numbers) -> Patch:
         corners = self.points[self.facets[which]]
         edges = corners[:, 1:] - corners[:, :1]
         if self.dimension == 2:
@@ -202,7 +211,6 @@ class Mesh(Geometry):
         inward = self._apex[which] - corners[:, 0]
         normals *= -np.sign((normals * inward).sum(axis=1, keepdims=True))
         normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-        name = "+".join(sorted(names)) or "untagged"
         total = float(measures(corners).sum())
         return Patch(name, self.dimension - 1, total, place_in(corners), chosen_in(corners, normals))
 
