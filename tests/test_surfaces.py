@@ -164,7 +164,11 @@ def test_fluxes_and_meshes_stay_soft() -> None:
     assert Ansatz(Problem(RING, {"e": laplace}, conditions), "soft").soft == ("rim", "hole")
     mesh = Mesh(*ring_arrays())
     conditions = {"in": dirichlet("inner", 1.0), "start": initial(g)}
-    assert Ansatz(Problem(mesh, {"e": laplace}, {"in": dirichlet("inner", 1.0)})).soft == ("in",)
+    ansatz = Ansatz(Problem(mesh, {"e": laplace}, {"in": dirichlet("inner", 1.0)}))
+    assert ansatz.soft == ("in",)
+    frame = ansatz.frame(IndexSet(("x", "y"), [(1, 0)]), Points.of(("x", "y"), mesh.sample(5)))
+    assert not frame.lift.any()
+    assert torch.equal(frame.factor[..., 0], torch.tensor([[1.0] * 5, [0.0] * 5], dtype=torch.float64))
     ansatz = Ansatz(Problem(mesh * Box(t=(0, 1)), {"e": laplace}, conditions))
     assert (ansatz.hard, ansatz.soft) == (("start",), ("in",))
 

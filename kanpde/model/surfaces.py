@@ -79,13 +79,13 @@ class Surfaces:
                 if imposed.start and imposed.agrees and self._agrees(imposed, condition.value):
                     imposed.velocity = condition.value
                     self.hard.add(label)
-        self._distances = [self._distance(imposed) for imposed in self._imposed]
 
     def factor(self, u: int) -> Function | float:
         """Return the function that vanishes where an unknown has values, and is positive elsewhere."""
-        imposed, distance = self._imposed[u], self._distances[u]
+        imposed = self._imposed[u]
         if imposed.start is None and not imposed.walls:
             return 1.0
+        distance = self._distance(imposed)
 
         def q(at: Points) -> Tensor:
             x = at.array()

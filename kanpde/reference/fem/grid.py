@@ -15,7 +15,7 @@ import torch
 from numpy import ndarray
 from scipy.spatial import Delaunay, cKDTree
 from skfem import Mesh as SkfemMesh
-from skfem import MeshLine, MeshTet, MeshTri
+from skfem import MeshLine, MeshTet, MeshTri, MeshTri2
 
 from kanpde.errors import KanpdeError
 from kanpde.geometry import Box, Geometry, Mesh, Patch
@@ -26,7 +26,7 @@ from kanpde.reference.fem.linearise import does_not_apply
 BOXES = {1: MeshLine, 2: MeshTri, 3: MeshTet}
 CLEARANCE = 0.7
 """Distance of inner points from points of the boundary, in units of the cells."""
-ROUND = 16
+ROUND = 8
 """Segments of a curve, at least."""
 FLAT = 1e-6
 """Height over length of triangles that are on the hull by rounding only."""
@@ -36,12 +36,12 @@ ATTEMPTS = 5
 class Grid(ABC):
     """A mesh of simplices with `cells` cells per longest side, or about so many.
 
-    `exact` says whether it covers the domain itself; polygons for curved boundaries are wrong by O(h^2).
+    `curved` says which cells (T,) have a side that is a parabola, through three points of a curved boundary.
     """
 
     mesh: SkfemMesh
     cells: int
-    exact = True
+    curved: ndarray | None = None
 
     @abstractmethod
     def facets(self, patch: Patch) -> ndarray:
@@ -147,7 +147,6 @@ class Triangulation(FreeGrid):
     def __init__(self, domain: Geometry, cells: int) -> None:
         self.cells, h = cells, domain.size / cells
         patches = distinct(domain)
-        self.exact = not any(callable(patch.normal) for patch in patches)
         counts = [max(ceil(patch.measure / h - 1e-6), ROUND if callable(patch.normal) else 1) for patch in patches]
         for _ in range(ATTEMPTS):
             points, chains = boundary_points(domain, patches, counts)
@@ -163,9 +162,24 @@ class Triangulation(FreeGrid):
             id(patch): numbers_of(self.mesh, np.stack([chain[:-1], chain[1:]], axis=1))
             for patch, chain in zip(patches, chains, strict=True)
         }
+        if any(callable(patch.normal) for patch in patches):
+            self._bend(patches)
 
     def facets(self, patch: Patch) -> ndarray:
         return self._facets[id(patch)]
+
+    def _bend(self, patches: list[Patch]) -> None:
+        """Move the middles of the edges on curves onto them; the cells there are the images of quadratic maps."""
+        straight = self.mesh
+        nodes = MeshTri2.from_mesh(straight).doflocs.copy()
+        self.curved = np.zeros(straight.nelements, dtype=bool)
+        for patch in patches:
+            if callable(patch.normal):
+                facets = self._facets[id(patch)]
+                places = (torch.arange(len(facets), dtype=torch.float64) + 0.5) / len(facets)
+                nodes[:, straight.nvertices + facets] = patch.place(places[:, None]).numpy().T
+                self.curved[straight.f2t[0, facets]] = True
+        self.mesh = MeshTri2(nodes, straight.t)
 
     @staticmethod
     def _missing(triangles: ndarray, chains: list[ndarray]) -> list[bool]:

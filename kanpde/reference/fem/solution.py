@@ -29,10 +29,9 @@ class FEM(Reference):
     node and no times. `dofs` counts what was solved for: free degrees of freedom in space, times three stages in every
     step. `seconds` are those of the set-up (mesh, element, conditions) and of the solution with its assembly.
     `error` estimates the relative L2 error from the solution on half as many cells per side (`coarser`): the difference
-    of the two, divided by (ratio of cells)^rate - 1 (Richardson 1911). The rate is order + 1 in space, 2 at most where
-    polygons stand for a curved boundary, and at most 4 with time, where the coarser solution has a time tolerance
-    looser by the same factor. It holds once the mesh resolves the solution; before that (a front thinner than a cell)
-    it can be several times too small.
+    of the two, divided by (ratio of cells)^rate - 1 (Richardson 1911). The rate is order + 1 in space, at most 4 with
+    curved boundaries and with time, where the coarser solution has a time tolerance looser by the same factor. It holds
+    once the mesh resolves the solution; before that (a front thinner than a cell) it can be several times too small.
     """
 
     error_source = "two resolutions"
