@@ -65,6 +65,7 @@ class Surfaces:
         self.problem, self.geometry = problem, problem.geometry
         self.hard: set[str] = set()
         self._imposed = [Imposed() for _ in problem.unknowns]
+        self._distances: list[Level] = []
         if self.geometry.formula is None:
             return
         self._samples = self.geometry.sample(SAMPLES)
@@ -79,13 +80,14 @@ class Surfaces:
                 if imposed.start and imposed.agrees and self._agrees(imposed, condition.value):
                     imposed.velocity = condition.value
                     self.hard.add(label)
+        self._distances = [self._distance(imposed) for imposed in self._imposed]
 
     def factor(self, u: int) -> Function | float:
         """Return the function that vanishes where an unknown has values, and is positive elsewhere."""
         imposed = self._imposed[u]
         if imposed.start is None and not imposed.walls:
             return 1.0
-        distance = self._distance(imposed)
+        distance = self._distances[u]
 
         def q(at: Points) -> Tensor:
             x = at.array()

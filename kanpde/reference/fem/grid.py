@@ -198,9 +198,12 @@ def grid_of(domain: Geometry, cells: int) -> Grid:
         return BoxGrid(domain, cells)
     if isinstance(domain, Mesh):
         return RefinedMesh(domain, cells)
-    if domain.dimension == 2:
+    # The boundary of a mesh is no curve that points could follow.
+    if domain.dimension == 2 and all(patch.surface is not None for patch in distinct(domain)):
         return Triangulation(domain, cells)
-    raise does_not_apply(f"it meshes boxes, plane domains and imported meshes, and the domain is {domain}")
+    raise does_not_apply(
+        f"it meshes boxes, plane domains that have no mesh as a part, and imported meshes, and the domain is {domain}"
+    )
 
 
 def numbers_of(mesh: SkfemMesh, facets: ndarray) -> ndarray:
