@@ -7,7 +7,7 @@ from kanpde.threads import default_threads  # before PyTorch is loaded
 from kanpde.constraint import difference, mean, observe
 from kanpde.errors import KanpdeError
 from kanpde.field import Field, Points
-from kanpde.geometry import Box
+from kanpde.geometry import Ball, Box, Disk, Ellipse, LShape, Polygon, Triangle
 from kanpde.metrics import Errors
 from kanpde.model import KAN, MLP
 from kanpde.problem import (
@@ -35,21 +35,27 @@ __all__ = [
     "SOAP",
     "Adam",
     "Auto",
+    "Ball",
     "Box",
     "Budget",
     "Chain",
+    "Disk",
+    "Ellipse",
     "Errors",
     "Field",
     "GaussNewton",
     "KanpdeError",
     "Kernel",
+    "LShape",
     "LevenbergMarquardt",
     "Points",
+    "Polygon",
     "Problem",
     "Reference",
     "Run",
     "Sampling",
     "SelfScaledBroyden",
+    "Triangle",
     "__version__",
     "condition",
     "default_threads",

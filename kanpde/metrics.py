@@ -14,10 +14,10 @@ from torch import Tensor
 
 from kanpde.errors import KanpdeError
 from kanpde.field import Points
-from kanpde.geometry import Geometry
+from kanpde.geometry import Box, Geometry
 from kanpde.multiindex import IndexSet
 from kanpde.problem import Problem, Reference
-from kanpde.sampling import sobol, tensor_rule
+from kanpde.sampling import of_rule, tensor_rule
 
 Taylor = Callable[[Points, IndexSet], Tensor]
 """Taylor coefficients (channel, point, unknown) at points: what a run, a reference and a FEM solution all offer."""
@@ -150,7 +150,7 @@ def errors(
 def evaluation_rule(
     geometry: Geometry, device: torch.device | str = "cpu", reference: Reference | None = None
 ) -> tuple[Points, Tensor]:
-    """Return points and weights (N,): composite Gauss-Legendre up to three dimensions, scrambled Sobol above.
+    """Return points and weights (N,): composite Gauss-Legendre on boxes up to three dimensions, else Sobol points.
 
     Of a reference that is known at some points only these are returned.
     """
@@ -159,11 +159,12 @@ def evaluation_rule(
         at, weights = own
         return Points.of(at.names, at.array().to(device)), weights.to(device)
     patch = geometry.interior()
-    if patch.dimension in PANELS:
+    if patch.dimension in PANELS and isinstance(geometry, Box):
         nodes, weights = _composite_gauss(PANELS[patch.dimension], NODES[patch.dimension])
         unit, weight = tensor_rule(nodes, weights, patch.dimension)
     else:
-        unit, weight = sobol(SOBOL_POINTS, patch.dimension, SOBOL_SEED)
+        unit, weight = of_rule(patch, "sobol", SOBOL_POINTS, SOBOL_SEED)
+        weight = weight / weight.sum()
     return Points.of(geometry.names, patch.place(unit.to(device))), patch.measure * weight.to(device)
 
 
@@ -177,9 +178,7 @@ def evaluation_seconds(
     taylor: Taylor, problem: Problem, count: int = 100_000, device: torch.device | str = "cpu"
 ) -> float:
     """Return the seconds that values at `count` random points take: the best of three, after a warm-up."""
-    patch = problem.geometry.interior()
-    unit = torch.rand(count, patch.dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    at = Points.of(problem.geometry.names, patch.place(unit.to(device)))
+    at = Points.of(problem.geometry.names, problem.geometry.sample(count).to(device))
     indices = IndexSet(problem.geometry.names)
 
     def once() -> float:

@@ -424,6 +424,8 @@ class Problem:
 
     def middle(self) -> Points:
         """Return three points inside, for probing functions."""
+        if not isinstance(self.geometry, Box):
+            return Points.of(self.geometry.names, self.geometry.sample(3))
         lower, upper = (torch.tensor(side, dtype=torch.float64) for side in (self.geometry.lower, self.geometry.upper))
         fractions = torch.tensor([[0.41], [0.5], [0.57]], dtype=torch.float64)
         return Points.of(self.geometry.names, lower + fractions * (upper - lower))

@@ -45,10 +45,11 @@ CELLS: dict[int, tuple[str, tuple[tuple[int, ...], ...]]] = {
 
 @dataclass(frozen=True)
 class Sample:
-    """A solution on a uniform grid over the box, or over a slice of it: the coordinates in `fixed` do not vary.
+    """A solution on a uniform grid over the bounding box, or over a slice of it: coordinates in `fixed` do not vary.
 
     `axes` are the grid's values along the coordinates that vary, the last one fastest. `coordinates` is
-    (point, coordinate); `solution` and `reference`, None if there is none, are (point, unknown).
+    (point, coordinate); `solution` and `reference`, None if there is none, are (point, unknown), and nan at points
+    outside the domain, for which `inside` (point,) is false.
     """
 
     problem: str
@@ -59,6 +60,7 @@ class Sample:
     coordinates: NDArray[np.float64]
     solution: NDArray[np.float64]
     reference: NDArray[np.float64] | None
+    inside: NDArray[np.bool_]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -88,7 +90,7 @@ class Sample:
         *kept, last = self.axes
         middle = len(self.axes[last]) // 2
 
-        def cut(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        def cut(values: NDArray[Any]) -> NDArray[Any]:
             return values.reshape(*self.shape, -1)[:, :, middle].reshape(-1, values.shape[1])
 
         return Sample(
@@ -100,16 +102,17 @@ class Sample:
             cut(self.coordinates),
             cut(self.solution),
             None if self.reference is None else cut(self.reference),
+            cut(self.inside[:, None])[:, 0],
         )
 
 
 def sample_solution(
     taylor: Taylor, problem: Problem, reference: Reference | None = None, device: torch.device | str = "cpu"
 ) -> Sample:
-    """Return a solution and the reference, by default the problem's own, on a uniform grid over the box.
+    """Return a solution and the reference, by default the problem's own, on a uniform grid over the bounding box.
 
     With more than three coordinates the grid is a plane through the middle of the box, along the first two
-    coordinates in space.
+    coordinates in space. Raises KanpdeError if no point of it is in the domain.
     """
     geometry = problem.geometry
     names, reference = geometry.names, reference or problem.reference
@@ -125,9 +128,15 @@ def sample_solution(
     columns = [grid[name] if name in grid else np.full(shape, fixed[name]) for name in names]
     coordinates = np.stack([column.ravel() for column in columns], axis=1)
 
+    inside = geometry.contains(torch.from_numpy(coordinates)).numpy()
+    if not inside.any():
+        raise KanpdeError(f"no point of the grid of a picture is in {geometry}: it is too thin to be shown.")
+
     def values(taylor: Taylor) -> NDArray[np.float64]:
-        at = Points.of(names, torch.from_numpy(coordinates).to(device))
-        return evaluate_chunks(taylor, at, IndexSet(names))[0].cpu().numpy()
+        at = Points.of(names, torch.from_numpy(coordinates[inside]).to(device))
+        found = np.full((len(inside), len(problem.unknowns)), np.nan)
+        found[inside] = evaluate_chunks(taylor, at, IndexSet(names))[0].cpu().numpy()
+        return found
 
     return Sample(
         problem=problem.name,
@@ -138,6 +147,7 @@ def sample_solution(
         coordinates=coordinates,
         solution=values(taylor),
         reference=None if reference is None else values(reference.taylor),
+        inside=inside,
     )
 
 
@@ -333,18 +343,23 @@ def finite(value: Any) -> Any:
 
 
 def _mesh(sample: Sample) -> meshio.Mesh:
-    """Return the grid as lines, quadrilaterals or hexahedra."""
+    """Return the grid as lines, quadrilaterals or hexahedra, those that lie in the domain with all corners."""
     numbers = np.arange(math.prod(sample.shape)).reshape(sample.shape)
     cell, corners = CELLS[len(sample.shape)]
-    cells = [
-        numbers[tuple(slice(c, n - 1 + c) for c, n in zip(corner, sample.shape, strict=True))].ravel()
-        for corner in corners
-    ]
-    points = np.zeros((numbers.size, 3))
+    cells = np.stack(
+        [
+            numbers[tuple(slice(c, n - 1 + c) for c, n in zip(corner, sample.shape, strict=True))].ravel()
+            for corner in corners
+        ],
+        axis=1,
+    )
+    cells = cells[sample.inside[cells].all(axis=1)]
+    used, renumbered = np.unique(cells, return_inverse=True)
+    points = np.zeros((len(used), 3))
     for column, name in enumerate(sample.axes):
-        points[:, column] = sample.coordinates[:, sample.names.index(name)]
+        points[:, column] = sample.coordinates[used, sample.names.index(name)]
     data = {}
     for label, values in sample.fields.items():
-        for unknown, column in zip(sample.unknowns, values.T, strict=True):
+        for unknown, column in zip(sample.unknowns, values[used].T, strict=True):
             data[label if len(sample.unknowns) == 1 else f"{label}_{unknown}"] = np.ascontiguousarray(column)
-    return meshio.Mesh(points, [(cell, np.stack(cells, axis=1))], point_data=data)
+    return meshio.Mesh(points, [(cell, renumbered.reshape(cells.shape))], point_data=data)

@@ -151,23 +151,38 @@ def draw(
     points, weights, normals = [], [], []
     for number, patch in enumerate(patches):
         share = patch.measure / total
-        if patch.dimension == 0:
-            unit, w = torch.empty(1, 0, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
-        else:
-            unit, w = RULES[rule](max(1, round(share * count)), patch.dimension, seed + 7919 * number)
-        for axis, breaks in enumerate(grids or ()):
-            if breaks is not None:
-                unit[:, axis], thinning = towards(breaks.cpu(), unit[:, axis])
-                w = w * thinning
-        w = w / w.sum()
+        unit, w = of_rule(patch, rule, max(1, round(share * count)), seed + 7919 * number, grids or ())
         points.append(patch.place(unit))
-        weights.append(share * w)
-        if patch.normal is not None:
-            normals.append(torch.tensor(patch.normal, dtype=torch.float64).expand(len(unit), -1))
+        weights.append(share * w / w.sum())
+        normal = patch.normals(unit)
+        if normal is not None:
+            normals.append(normal)
     if not points:
         raise KanpdeError("no points: the geometry has no patch there.")
     normal = torch.cat(normals).to(like) if normals else None
     return PointSet(Points.of(names, torch.cat(points).to(like), normal), torch.cat(weights).to(like))
+
+
+def of_rule(
+    patch: Patch, rule: str, count: int, seed: int, grids: Sequence[Tensor | None] = ()
+) -> tuple[Tensor, Tensor]:
+    """Return about `count` points of the unit cube (N, dimension) that are placed in a patch, and weights (N,).
+
+    `grids` are those of `draw`.
+    """
+    if patch.dimension == 0:
+        return torch.empty(1, 0, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    tried = ceil(count / patch.share)
+    while True:
+        unit, weights = RULES[rule](tried, patch.dimension, seed)
+        for axis, breaks in enumerate(grids):
+            if breaks is not None:
+                unit[:, axis], thinning = towards(breaks.cpu(), unit[:, axis])
+                weights = weights * thinning
+        kept = patch.kept(unit)
+        if bool(kept.any()):
+            return unit[kept], weights[kept]
+        tried *= 2
 
 
 def earlier(points: PointSet, geometry: Geometry, gamma: float) -> PointSet:
@@ -186,7 +201,7 @@ def draw_where_large(
 
     Weights are uniform, so large residuals count more, as intended (Wu et al. 2023).
     """
-    unit, _ = sobol(10 * count, patch.dimension, seed)
+    unit, _ = of_rule(patch, "sobol", 10 * count, seed)
     candidates = patch.place(unit).to(like)
     r = size(Points.of(names, candidates)).nan_to_num(posinf=0.0)
     density = r / r.mean().clamp_min(1e-300) + 1

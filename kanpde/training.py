@@ -102,8 +102,8 @@ class Position:
 
     phase: "starts", "stages" or "done". `drawn` are the parameters from which a stage's adaptive points were drawn, at
     the `redraws`-th time. `bases` are what the network's bases became (`Network.saved`). `horizon` is the part of the
-    time interval that points lie in; in it a network grew `growths` times, last from a relative `residual` and in `grew`,
-    "knots" or "products". `chosen` is the best random start.
+    time interval that points lie in; in it a network grew `growths` times, last in `grew` ("knots" or "products") and
+    from a relative `residual`. `chosen` is the best random start.
     """
 
     phase: str = "starts"

@@ -7,7 +7,10 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+import meshio
+import numpy as np
 import pytest
+from domains import ring_arrays
 
 from kanpde import (
     KAN,
@@ -31,7 +34,7 @@ from kanpde.compare import Job
 from kanpde.model.kan import AFFINE, NONLINEAR, SUMS
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/your-own-pde.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/your-own-pde.md", "docs/geometry.md")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECTIONS: dict[str, type] = {
     "The run": Job,
@@ -85,7 +88,19 @@ def with_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(run, "evaluation_seconds", lambda *_: 0.0)
     for name, content in problem_files("docs/your-own-pde.md"):
         Path(f"{name}.py").write_text(content, encoding="utf-8")
+    write_ring(Path("ring.msh"))
     return tmp_path
+
+
+def write_ring(path: Path) -> None:
+    """Write the mesh of the page on geometry."""
+    points, cells, tags = ring_arrays()
+    blocks = [("triangle", cells), *(("line", lines) for lines in tags.values())]
+    numbers = [np.full(len(block), number, dtype=np.int32) for number, (_, block) in enumerate(blocks, start=1)]
+    names = {name: np.array([number, 1]) for number, name in enumerate(tags, start=2)}
+    data = {"gmsh:physical": numbers, "gmsh:geometrical": numbers}
+    mesh = meshio.Mesh(np.pad(points, ((0, 0), (0, 1))), blocks, cell_data=data, field_data=names)
+    meshio.write(path, mesh, file_format="gmsh22")
 
 
 def test_the_pages_have_problem_files_and_commands() -> None:
@@ -143,6 +158,12 @@ def test_python_of_the_page_on_references_runs(with_files: Path, capsys: pytest.
     errors = [float(line.split()[0]) for line in capsys.readouterr().out.splitlines()]
     assert len(errors) == 3
     assert all(0 < error < 1e-4 for error in errors)
+
+
+def test_python_of_the_page_on_geometry_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (script,) = [body for body in blocks("docs/geometry.md", "python") if "def problem(" not in body]
+    exec(compile(script, "geometry.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("3.21460")
 
 
 def test_output_of_check_in_the_guide_is_what_it_prints(with_files: Path, capsys: pytest.CaptureFixture[str]) -> None:

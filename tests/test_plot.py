@@ -7,7 +7,7 @@ import pytest
 import torch
 from matplotlib.image import imread
 
-from kanpde import Box, Problem
+from kanpde import Box, Disk, Problem
 from kanpde.plot import _scale, plot_convergence, plot_solution
 from kanpde.record import sample_solution
 from kanpde.reference import exact
@@ -47,11 +47,13 @@ def drawn(path):
     ("box", "unknowns"),
     [
         (Box(x=(0, 2)), 2),
+        (Box(x=(-1, 1), y=(0, 1)) - Disk(radius=0.4), 2),
+        (Disk() * Box(t=(0, 1)), 1),
         (Box(x=(0, 1), t=(0, 9)), 1),
         (Box(x=(0, 1), y=(0, 50)), 2),
         (Box(x=(0, 1), y=(0, 1), z=(0, 1)), 1),
     ],
-    ids=["1d", "1d and time", "2d", "3d"],
+    ids=["1d", "2d without a disk", "disk and time", "1d and time", "2d", "3d"],
 )
 def test_solutions_are_drawn(tmp_path, box, unknowns):
     plot_solution(sample_on(box, unknowns), tmp_path / "solution.png", "kan", 1e-6)

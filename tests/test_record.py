@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from kanpde import Box, KanpdeError, Problem
+from kanpde import Box, Disk, KanpdeError, Problem
 from kanpde.metrics import Errors, Method
 from kanpde.record import HISTORY, RunDirectory, load_checkpoint, results, sample_solution, save_checkpoint
 from kanpde.reference import exact
@@ -191,6 +191,40 @@ def test_vtu_is_a_grid_that_fills_the_box(tmp_path, box, kind, measure):
     volumes = np.linalg.det(edges)
     assert (volumes > 0).all()
     assert volumes.sum() == pytest.approx(measure)
+
+
+@pytest.mark.parametrize(
+    ("domain", "kind", "measure"),
+    [
+        (Box(x=(-1, 1), y=(-1, 1)) - Disk(radius=0.5), "quad", 4 - math.pi / 4),
+        (Disk() * Box(t=(0, 2)), "hexahedron", 2 * math.pi),
+    ],
+)
+def test_what_is_outside_the_domain_is_left_out(tmp_path, domain, kind, measure):
+    problem = problem_on(domain, lambda at: torch.where(domain.contains(at.array()), at.x, torch.nan))
+    sample = sample_solution(off_by(problem, 1e-3), problem)
+    inside = domain.contains(torch.from_numpy(sample.coordinates)).numpy()
+    assert np.array_equal(np.isfinite(sample.solution[:, 0]), inside)
+    assert np.array_equal(sample.inside, inside)
+    assert sample.plane().inside.shape == sample.plane().solution[:, 0].shape
+    run = RunDirectory.create("example", root=tmp_path)
+    run.write_solution(sample)
+    mesh = meshio.read(run.path / "solution.vtu")
+    (block,) = mesh.cells
+    assert block.type == kind
+    corners = mesh.points[block.data]
+    cell = np.prod(np.ptp(corners, axis=1)[:, : len(sample.axes)], axis=1)
+    assert cell.sum() == pytest.approx(measure, rel=0.1)
+    assert np.allclose(mesh.point_data["error"], 1e-3)
+    assert np.isfinite(mesh.point_data["solution"]).all()
+
+
+def test_a_domain_between_the_points_of_the_grid_is_refused():
+    domain = Disk(radius=1e-4) | Disk((10, 10), 1e-4)
+    thin = (Disk((1e-1, 0), 1e-4) | Disk((1, 0.03), 1e-4)) & Box(x=(0, 2), y=(-1, 1))
+    assert domain.size > 9
+    with pytest.raises(KanpdeError, match="too thin to be shown"):
+        sample_solution(lambda at, indices: at.x[None, :, None], problem_on(thin, lambda at: at.x))
 
 
 def test_each_unknown_has_its_own_vtu_fields(tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from domains import ring_arrays
 from examples import small_kan
 from oracles import close
 
@@ -20,17 +21,22 @@ from kanpde import (
     Adam,
     Box,
     Budget,
+    Disk,
+    Field,
     KanpdeError,
     LevenbergMarquardt,
+    LShape,
     Points,
     Problem,
     Run,
     Sampling,
     dirichlet,
+    neumann,
     observe,
     scalar,
     solve,
 )
+from kanpde.geometry import Mesh
 from kanpde.library import load_problem
 from kanpde.multiindex import IndexSet
 from kanpde.reference import exact
@@ -214,6 +220,39 @@ def test_several_unknowns_are_functions_of_their_own() -> None:
     assert run.v(0.5) == pytest.approx(0.5, abs=1e-8)
     assert run.errors is not None
     assert run.errors.rel_l2 < 1e-8
+
+
+def test_poisson_on_a_disk_and_runs_on_an_l_shape_are_reproduced() -> None:
+    def poisson(u: Field, at: Points) -> torch.Tensor:
+        return -(u.d("xx") + u.d("yy")) - 1
+
+    def parabola(at: Points) -> torch.Tensor:
+        return (1 - at.x**2 - at.y**2) / 4
+
+    conditions = {"walls": dirichlet("all")}
+    disk = solve(Problem(Disk(), {"poisson": poisson}, conditions, reference=exact(parabola)), **SETTINGS)
+    assert disk.errors is not None
+    assert disk.errors.rel_l2 < 1e-12
+    budget = Budget(iterations=8)
+    runs = [solve(Problem(LShape(), {"poisson": poisson}, conditions), budget=budget, **SETTINGS) for _ in range(2)]
+    assert torch.equal(runs[0].theta, runs[1].theta)
+
+
+def test_a_mesh_in_soft_conditions() -> None:
+    """Laplace's equation in an imported ring with the solution x + 2 y, with a flux on a part of the boundary."""
+
+    def u(at: Points) -> torch.Tensor:
+        return at.x + 2 * at.y
+
+    conditions = {
+        "inner": dirichlet("inner", u),
+        "outer": neumann("outer", lambda at: at.normal[:, 0] + 2 * at.normal[:, 1]),
+    }
+    equations = {"laplace": lambda u, at: u.d("xx") + u.d("yy")}
+    problem = Problem(Mesh(*ring_arrays()), equations, conditions, reference=exact(u))
+    run = solve(problem, **SETTINGS)
+    assert run.errors is not None
+    assert run.errors.rel_l2 < 1e-6
 
 
 def test_a_problem_without_a_reference_has_no_errors() -> None:

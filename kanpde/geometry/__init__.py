@@ -1,6 +1,25 @@
 """Sets to sample: the interior and the named parts of the boundary."""
 
-from kanpde.geometry.base import Geometry, Patch
+from kanpde.geometry.ball import Ball, Disk, Ellipse
+from kanpde.geometry.base import Combination, Geometry, Product
 from kanpde.geometry.box import Box
+from kanpde.geometry.mesh import Mesh
+from kanpde.geometry.patch import Patch
+from kanpde.geometry.polygon import LShape, Polygon, Triangle
+from kanpde.geometry.solid import Solid
 
-__all__ = ["Box", "Geometry", "Patch"]
+__all__ = [
+    "Ball",
+    "Box",
+    "Combination",
+    "Disk",
+    "Ellipse",
+    "Geometry",
+    "LShape",
+    "Mesh",
+    "Patch",
+    "Polygon",
+    "Product",
+    "Solid",
+    "Triangle",
+]

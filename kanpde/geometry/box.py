@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import isfinite, prod
 
+import torch
 from torch import Tensor
 
 from kanpde.errors import KanpdeError, unknown_name
-from kanpde.geometry.base import Geometry, Patch
+from kanpde.geometry.base import SLACK, Geometry, Product
+from kanpde.geometry.implicit import And, Side, Surface
+from kanpde.geometry.patch import Patch, box_place
+
+Face = tuple[int, int]
+"""The axis and the side, 0 lower and 1 upper."""
 
 
 class Box(Geometry):
@@ -28,10 +34,27 @@ class Box(Geometry):
         self.names = tuple(intervals)
         self.lower = tuple(float(a) for a, _ in intervals.values())
         self.upper = tuple(float(b) for _, b in intervals.values())
+        self._surfaces = {
+            (axis, side): plane(axis, (self.lower, self.upper)[side][axis], 1 - 2 * side)
+            for axis in range(self.dimension)
+            for side in (0, 1)
+        }
+        self.formula = And(*map(Side, self._surfaces.values()))
 
     def __repr__(self) -> str:
         sides = zip(self.names, self.lower, self.upper, strict=True)
-        return "Box(" + ", ".join(f"{name}=({a:g}, {b:g})" for name, a, b in sides) + ")"
+        label = f".named('{self.label}')" if self.label else ""
+        return "Box(" + ", ".join(f"{name}=({a:g}, {b:g})" for name, a, b in sides) + ")" + label
+
+    def __mul__(self, other: Geometry) -> Geometry:
+        if isinstance(other, Box) and not (self.label or other.label or set(self.names) & set(other.names)):
+            return Box(**self.intervals, **other.intervals)
+        return Product(self, other)
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """The interval of every coordinate."""
+        return dict(zip(self.names, zip(self.lower, self.upper, strict=True), strict=True))
 
     @property
     def lengths(self) -> tuple[float, ...]:
@@ -40,50 +63,67 @@ class Box(Geometry):
 
     def until(self, fraction: float) -> Box:
         """Return the part of the box up to a fraction of the time interval."""
-        intervals = dict(zip(self.names, zip(self.lower, self.upper, strict=True), strict=True))
+        intervals = self.intervals
         if self.time is not None:
             start, end = intervals[self.time]
             intervals[self.time] = (start, start + fraction * (end - start))
         return Box(**intervals)
 
-    def faces(self, name: str) -> tuple[tuple[int, int], ...]:
+    def faces(self, name: str) -> tuple[Face, ...]:
         """Return the faces of a boundary name as (axis, side), side 0 lower and 1 upper."""
-        known: dict[str, tuple[tuple[int, int], ...]] = {}
+        if name not in self._known:
+            raise unknown_name("boundary", name, self._known)
+        return self._known[name]
+
+    @property
+    def _known(self) -> dict[str, tuple[Face, ...]]:
+        """The faces of every boundary name."""
+        known: dict[str, tuple[Face, ...]] = {}
         for axis, coordinate in enumerate(self.names):
             known[f"{coordinate}-"] = ((axis, 0),)
             known[f"{coordinate}+"] = ((axis, 1),)
             known[coordinate] = ((axis, 0), (axis, 1))
         known["all"] = tuple(face for coordinate in self.space for face in known[coordinate])
-        if name not in known:
-            raise unknown_name("boundary", name, known)
-        return known[name]
+        if self.label:
+            own = {f"{self.label}.{name}": faces for name, faces in known.items() if name != "all"}
+            return {"all": known["all"], self.label: known["all"], **own}
+        return known
 
     def interior(self) -> Patch:
-        return Patch("interior", self.dimension, prod(self.lengths), self._place({}))
+        return Patch("interior", self.dimension, prod(self.lengths), box_place(self.lower, self.upper))
 
-    def boundary(self, name: str) -> tuple[Patch, ...]:
-        return tuple(self._face(axis, side) for axis, side in self.faces(name))
+    def parts(self) -> Mapping[str, tuple[Patch, ...]]:
+        faces = {face: self._face(*face) for face in self._surfaces}
+        found: dict[str, tuple[Patch, ...]] = {}
+        for axis, coordinate in enumerate(self.names):
+            low, high = faces[axis, 0], faces[axis, 1]
+            found |= {f"{coordinate}-": (low,), f"{coordinate}+": (high,), coordinate: (low, high)}
+        found["all"] = tuple(patch for coordinate in self.space for patch in found[coordinate])
+        return found
 
-    def contains(self, points: Tensor) -> Tensor:
+    def contains(self, points: Tensor, slack: float = SLACK) -> Tensor:
         lower, upper = points.new_tensor(self.lower), points.new_tensor(self.upper)
-        slack = 1e-12 * (upper - lower)
-        return ((points >= lower - slack) & (points <= upper + slack)).all(dim=1)
+        width = slack * (upper - lower)
+        return ((points >= lower - width) & (points <= upper + width)).all(dim=1)
 
     def _face(self, axis: int, side: int) -> Patch:
         measure = prod(length for i, length in enumerate(self.lengths) if i != axis)
         normal = tuple(float(2 * side - 1) if i == axis else 0.0 for i in range(self.dimension))
-        place = self._place({axis: (self.lower, self.upper)[side][axis]})
-        return Patch(f"{self.names[axis]}{'-+'[side]}", self.dimension - 1, measure, place, normal)
-
-    def _place(self, fixed: dict[int, float]) -> Callable[[Tensor], Tensor]:
-        free = [i for i in range(self.dimension) if i not in fixed]
+        value = (self.lower, self.upper)[side][axis]
+        rest = box_place(*([end for i, end in enumerate(ends) if i != axis] for ends in (self.lower, self.upper)))
 
         def place(unit: Tensor) -> Tensor:
-            points = unit.new_empty(len(unit), self.dimension)
-            for axis, value in fixed.items():
-                points[:, axis] = value
-            for column, axis in enumerate(free):
-                points[:, axis] = self.lower[axis] + (self.upper[axis] - self.lower[axis]) * unit[:, column]
-            return points
+            points = rest(unit)
+            return torch.cat([points[:, :axis], points.new_full((len(unit), 1), value), points[:, axis:]], dim=1)
 
-        return place
+        name = f"{self.names[axis]}{'-+'[side]}"
+        return Patch(name, self.dimension - 1, measure, place, normal, surface=self._surfaces[axis, side])
+
+
+def plane(axis: int, value: float, sign: int) -> Surface:
+    """Return the plane on which a coordinate has a value; `sign` is that of the coordinate's growth inwards."""
+
+    def towards(direction: int) -> Callable[[Tensor], Tensor]:
+        return lambda x: direction * (x[:, axis] - value)
+
+    return Surface(towards(sign), towards(-sign))

@@ -1,8 +1,9 @@
 """The network inside the solution: u = A + q N, so that hard conditions hold whatever the parameters are.
 
 On a box, q is a product of factors that vanish on the faces with Dirichlet or initial conditions, and the lift A
-interpolates their data transfinitely (Gordon 1971), one coordinate after the other. It may also go on from another
-solution at its last time, or be another solution that q N corrects. Only Taylor coefficients of that one enter.
+interpolates their data transfinitely (Gordon 1971), one coordinate after the other. On other domains `Surfaces` gives
+both. It may also go on from another solution at its last time, or be another solution that q N corrects. Only Taylor
+coefficients of that one enter.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from kanpde.errors import KanpdeError, unknown_name
 from kanpde.field import Points, evaluate, taylor_coefficients
 from kanpde.geometry import Box
 from kanpde.model.network import Network
+from kanpde.model.surfaces import Surfaces, change_since, places
 from kanpde.multiindex import IndexSet, MultiIndex
 from kanpde.problem import Condition, Dirichlet, Initial, InitialVelocity, Periodic, Problem, Value
 
@@ -74,6 +76,12 @@ class Ansatz:
         hard = {label for label, condition in problem.conditions.items() if isinstance(condition, Periodic)}
         if before is not None and isinstance(box, Box):
             hard.update(self._continue(box))
+        self._surfaces = None if isinstance(box, Box) or mode != "hard" else Surfaces(problem)
+        if self._surfaces is not None:
+            for label, condition in problem.conditions.items():
+                if label in self._surfaces.hard and isinstance(condition, Initial) and condition.lift is not None:
+                    self._check_lift(label, condition, condition.lift)
+            hard.update(self._surfaces.hard)
         if mode == "hard" and isinstance(box, Box):
             for label, condition in problem.conditions.items():
                 if isinstance(condition, Dirichlet) and label not in hard:
@@ -120,7 +128,7 @@ class Ansatz:
                 )
             data.setdefault(axis, {})[side] = self._wall(self.problem.unknown_of(label, condition), condition.value)
         if isinstance(condition, Initial) and condition.lift is not None:
-            self._check_lift(box, label, condition, condition.lift)
+            self._check_lift(label, condition, condition.lift)
             self._start[self.problem.unknown_of(label, condition)] = condition.lift
 
     def _wall(self, u: int, value: Value) -> Value:
@@ -134,16 +142,15 @@ class Ansatz:
         start = next(a for name, a, _ in self._box if name == time)
         return change_since(value, str(time), start, self._velocity[u] is not None)
 
-    def _check_lift(self, box: Box, label: str, condition: Initial, lift: Function) -> None:
+    def _check_lift(self, label: str, condition: Initial, lift: Function) -> None:
         u = self.problem.unknown_of(label, condition)
         for other, velocity in self.problem.conditions.items():
             if isinstance(velocity, InitialVelocity) and self.problem.unknown_of(other, velocity) == u:
                 raise KanpdeError(
                     f"condition '{label}' has a lift, which '{other}' would change: leave out one of them."
                 )
-        (face,) = box.boundary(condition.where)
-        unit = torch.rand(64, face.dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-        at = Points.of(box.names, face.place(unit))
+        geometry = self.problem.geometry
+        at = Points.of(geometry.names, torch.cat([places(face) for face in geometry.boundary(condition.where)]))
         wanted = evaluate(condition.value, at)
         difference = float((evaluate(lift, at) - wanted).abs().max())
         if not difference <= LIFT_TOLERANCE * max(float(wanted.abs().max()), 1.0):
@@ -161,7 +168,10 @@ class Ansatz:
         geometry = self.problem.geometry
         return tuple(zip(geometry.names, geometry.lower, geometry.upper, strict=True))
 
-    def _q(self, u: int) -> Function:
+    def _q(self, u: int) -> Function | float:
+        if self._surfaces is not None:
+            return self._surfaces.factor(u)
+
         def q(at: Points) -> Tensor:
             product = torch.ones_like(getattr(at, at.names[0]))
             for axis, sides in self._data[u].items():
@@ -179,6 +189,8 @@ class Ansatz:
         return q
 
     def _lift(self, u: int) -> Function | float:
+        if self._surfaces is not None:
+            return self._surfaces.lift(u)
         data = self._data[u]
         start = self._start[u]
         values = [value for sides in data.values() for value in sides.values()] + [self._velocity[u] or 0.0]
@@ -263,21 +275,3 @@ class Ansatz:
 def zero(at: Points) -> Tensor:
     """Return zeros (N,)."""
     return torch.zeros_like(getattr(at, at.names[0]))
-
-
-def change_since(value: Value, time: str, start: float, velocity: bool) -> Value:
-    """Return by how much data differ from those at the time `start`, with `velocity` from their tangent there."""
-    if not callable(value):
-        return 0.0
-
-    def change(at: Points) -> Tensor:
-        t = getattr(at, time)
-        first = torch.full_like(t, start).requires_grad_(velocity)
-        then = evaluate(value, at.moved(**{time: first}))
-        difference = evaluate(value, at) - then
-        if velocity and then.requires_grad:
-            (rate,) = torch.autograd.grad(then.sum(), first, create_graph=True, materialize_grads=True)
-            difference = difference - (t - start) * rate
-        return difference
-
-    return change

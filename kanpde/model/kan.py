@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kanpde.basis import Activation, BSpline, Chebyshev, Fourier, Learnable
 from kanpde.errors import KanpdeError, unknown_name
+from kanpde.geometry import Box
 from kanpde.model.layer import Edges, Layer
 from kanpde.model.network import Network, Stage, scalars_of
 from kanpde.multiindex import IndexSet
@@ -55,6 +56,8 @@ SUMS: dict[str, Any] = {
     "knots": "uniform",
     "noise": 0.1,
 }
+GENERAL: dict[str, Any] = {"products": 8, "start_products": None}
+"""What differs for affine equations where the domain is no box: its factor is no product of functions."""
 UNSUITED = "settings with None: call suited(problem) first"
 REACH = 0.9
 """The largest activation at the start: within the next grid, [-1, 1]."""
@@ -143,13 +146,17 @@ class KAN:
     def suited(self, problem: Problem) -> KAN:
         """Return these settings with every None chosen for a problem, by the kind of its equations.
 
-        Product nodes, whose sum is the solution. Affine equations: a few on splines of high degree, refined evenly.
-        With one coordinate a node is a function of it, and there is one for each unknown. Nonlinear equations may form
-        fronts: a few nodes to start with, whose number and knots grow. Sums, if `width` asks for them: inputs of high
-        degree and outer functions that are one cubic each, which can multiply functions of one variable.
+        Product nodes, whose sum is the solution. Affine equations: a few on splines of high degree, refined evenly
+        (more where the domain is no box). With one coordinate a node is a function of it, and there is one for each
+        unknown. Nonlinear equations may form fronts: a few nodes to start with, whose number and knots grow. Sums, if
+        `width` asks for them: inputs of high degree and outer functions that are one cubic each, which can multiply
+        functions of one variable.
         `docs/solvers.md` has the measurements.
         """
-        by_equations = AFFINE if problem.affine else NONLINEAR
+        affine = (
+            AFFINE if isinstance(problem.geometry, Box) else {**AFFINE, "products": GENERAL, "start_products": None}
+        )
+        by_equations = affine if problem.affine else NONLINEAR
         choice = by_equations if self.width is None else SUMS
         if self.width is None and problem.geometry.dimension == 1:
             choice = {**choice, **ONE_COORDINATE, "products": len(problem.unknowns)}

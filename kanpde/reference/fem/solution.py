@@ -29,9 +29,9 @@ class FEM(Reference):
     node and no times. `dofs` counts what was solved for: free degrees of freedom in space, times three stages in every
     step. `seconds` are those of the set-up (mesh, element, conditions) and of the solution with its assembly.
     `error` estimates the relative L2 error from the solution on half as many cells per side (`coarser`): the difference
-    of the two, divided by (ratio of cells)^rate - 1, the rate being order + 1 in space and at most 4 with time, where
-    the coarser one has a time tolerance looser by the same factor (Richardson 1911). It holds once the mesh resolves
-    the solution; before that (a front thinner than a cell) it can be several times too small.
+    of the two, divided by (ratio of cells)^rate - 1 (Richardson 1911). The rate is order + 1 in space, at most 4 with
+    curved boundaries and with time, where the coarser solution has a time tolerance looser by the same factor. It holds
+    once the mesh resolves the solution; before that (a front thinner than a cell) it can be several times too small.
     """
 
     error_source = "two resolutions"
@@ -75,7 +75,7 @@ class FEM(Reference):
         size = np.sqrt(weight @ fine**2)
         if size == 0:
             return 0.0
-        rate = self.space.order + 1 if self.times is None else min(self.space.order + 1, 4)
+        rate = self.space.rate if self.times is None else min(self.space.rate, 4)
         gain = (self.space.cells / coarser.space.cells) ** rate - 1
         return max(float(np.sqrt(weight @ (fine - coarse) ** 2) / size / gain), 1e-15)
 

@@ -7,8 +7,9 @@ from time import perf_counter
 import numpy as np
 
 from kanpde.errors import KanpdeError
-from kanpde.geometry import Box
+from kanpde.geometry import Box, Geometry, Mesh, Product
 from kanpde.problem import Problem
+from kanpde.reference.fem.grid import cells_of
 from kanpde.reference.fem.linearise import StrongForm, does_not_apply
 from kanpde.reference.fem.newton import newton
 from kanpde.reference.fem.radau import integrate
@@ -50,38 +51,60 @@ def ladder(problem: Problem) -> tuple[tuple[int, int], ...]:
     Raises KanpdeError if finite elements do not apply to the problem.
     """
     StrongForm(problem)
-    geometry = box(problem)
-    return LADDERS[len(geometry.space), geometry.time is not None]
+    space, time = split(problem.geometry)
+    steps = LADDERS[space.dimension, time is not None]
+    if not isinstance(space, Mesh):
+        return steps
+    # An imported mesh is refined as it is, so that its own cells give the resolutions; the first has a coarser one.
+    own = cells_of(space)
+    most = max(dofs_of(order, cells) for order, cells in steps)
+    steps = tuple((order, own * 2**times) for order in sorted({o for o, _ in steps}) for times in range(1, 8))
+    return tuple(step for step in steps if step[1] == 2 * own or dofs_of(*step) <= most)
 
 
-def box(problem: Problem) -> Box:
-    """Return the geometry of a problem if it is a box that can be meshed."""
-    geometry = problem.geometry
-    if not isinstance(geometry, Box):
-        raise does_not_apply(f"it meshes boxes, and the domain is a {type(geometry).__name__}")
-    if not 1 <= len(geometry.space) <= 3:
-        raise does_not_apply(f"it covers 1 to 3 space dimensions, and the problem has {len(geometry.space)}")
-    return geometry
+def dofs_of(order: int, cells: int) -> int:
+    """Return the degrees of freedom per side."""
+    return order * cells
+
+
+def split(geometry: Geometry) -> tuple[Geometry, Box | None]:
+    """Return the domain in space and the interval of time of a geometry that can be meshed, None without time.
+
+    Raises KanpdeError for a domain in space and time that is not their product, and for other dimensions than 1 to 3.
+    """
+    space, time = geometry, None
+    if isinstance(geometry, Box) and geometry.time is not None and geometry.space:
+        rest = {name: interval for name, interval in geometry.intervals.items() if name != geometry.time}
+        space, time = Box(**rest), Box(**{geometry.time: geometry.intervals[geometry.time]})
+    elif isinstance(geometry, Product) and geometry.time is not None:
+        pairs = (geometry.first, geometry.second), (geometry.second, geometry.first)
+        found = [(one, other) for one, other in pairs if isinstance(other, Box) and other.names == (geometry.time,)]
+        if found and not geometry.label:
+            space, time = found[0]
+    if geometry.time is not None and time is None:
+        raise does_not_apply(f"the domain {geometry} is not one in space times an interval of time")
+    if not 1 <= space.dimension <= 3:
+        raise does_not_apply(f"it covers 1 to 3 space dimensions, and the problem has {space.dimension}")
+    return space, time
 
 
 def _solve(problem: Problem, order: int, cells: int, steps: int | None, tolerance: float) -> FEM:
     began = perf_counter()
-    geometry = box(problem)
+    geometry = problem.geometry
+    domain, time = split(geometry)
     strong = StrongForm(problem)
-    interval = {name: (a, b) for name, a, b in zip(geometry.names, geometry.lower, geometry.upper, strict=True)}
-    lower, upper = zip(*(interval[name] for name in geometry.space), strict=True)
-    periodic = tuple(geometry.space.index(name) for name in problem.periodic if name != geometry.time)
-    space = Space(lower, upper, order, cells, periodic)
-    form = WeakForm(strong, space, geometry, problem.conditions)
+    periodic = tuple(domain.names.index(name) for name in problem.periodic if name != geometry.time)
+    space = Space(domain, order, cells, periodic)
+    form = WeakForm(strong, space, time, problem.conditions)
     ready = perf_counter()
     free = len(form.free)
     times = None
-    if geometry.time is None:
+    if time is None:
         solution, iterations = newton(form)
         states, dofs = solution[None, None], free
         stopped = f"converged in {iterations} Newton step{'s' if iterations > 1 else ''}"
     else:
-        path = integrate(form, interval[geometry.time], steps, FIXED if steps else tolerance)
+        path = integrate(form, (time.lower[0], time.upper[0]), steps, FIXED if steps else tolerance)
         states, times = np.stack(path.states), np.array(path.times)
         iterations, dofs = len(states), 3 * len(states) * free
         stopped = f"reached the end in {iterations} Radau steps of {free} dofs, {path.rejected} rejected"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import product
 
 import numpy as np
 import torch
@@ -14,17 +13,20 @@ from scipy.sparse.linalg import SuperLU, splu
 
 from kanpde.errors import KanpdeError
 from kanpde.field import Points, evaluate
-from kanpde.geometry import Box
+from kanpde.geometry import Box, Patch
+from kanpde.geometry.base import distinct
 from kanpde.problem import Condition, Dirichlet, Neumann, Periodic, Robin, Value
 from kanpde.reference.fem.linearise import Linearised, NotFinite, StrongForm, does_not_apply
-from kanpde.reference.fem.space import Face, Space, Trace
+from kanpde.reference.fem.space import Space, Trace
+
+ALONG = 1e-12
+"""A conormal with less than this part of it along the boundary is normal."""
 
 
 @dataclass(frozen=True)
-class NaturalFace:
-    """du/dn = value - coefficient u on a face."""
+class NaturalPart:
+    """du/dn = value - coefficient u on a patch of the boundary."""
 
-    face: Face
     trace: Trace
     value: Value
     coefficient: Value
@@ -39,15 +41,15 @@ class WeakForm:
     Raises KanpdeError for a condition that has no place in this form, and for a face without one.
     """
 
-    def __init__(self, strong: StrongForm, space: Space, box: Box, conditions: Mapping[str, Condition]) -> None:
+    def __init__(self, strong: StrongForm, space: Space, time: Box | None, conditions: Mapping[str, Condition]) -> None:
         self.strong, self.space = strong, space
         self.cells = space.trace()
         self.start: Value | None = None
-        self._begin = np.array([0.0 if strong.time is None else box.lower[box.names.index(strong.time)]])
-        self._fixed: list[tuple[Face, ndarray, ndarray, Value]] = []
-        self._natural: list[NaturalFace] = []
-        self._read(box, conditions)
-        self.essential = np.unique(np.concatenate([np.zeros(0, np.int64), *(dofs for _, dofs, _, _ in self._fixed)]))
+        self._begin = np.array([0.0 if time is None else time.lower[0]])
+        self._fixed: list[tuple[ndarray, ndarray, Value]] = []
+        self._natural: list[NaturalPart] = []
+        self._read(time, conditions)
+        self.essential = np.unique(np.concatenate([np.zeros(0, np.int64), *(dofs for dofs, _, _ in self._fixed)]))
         self.free = np.setdiff1d(np.arange(space.size), self.essential)
 
     def initial(self) -> ndarray:
@@ -61,8 +63,8 @@ class WeakForm:
     def with_essential(self, states: ndarray, times: ndarray) -> ndarray:
         """Return the states with the Dirichlet values at their times."""
         states = states.copy()
-        for face, dofs, places, value in self._fixed:
-            states[:, dofs] = self._values(value, places, times, face)
+        for dofs, places, value in self._fixed:
+            states[:, dofs] = self._values(value, places, times)
         return states
 
     def residual(self, states: ndarray, rates: ndarray, times: ndarray) -> ndarray:
@@ -112,47 +114,49 @@ class WeakForm:
         u[self.free] = values
         return self.norm(u)
 
-    def _read(self, box: Box, conditions: Mapping[str, Condition]) -> None:
-        names = self.strong.space
-        seen: set[Face] = set()
+    def _read(self, time: Box | None, conditions: Mapping[str, Condition]) -> None:
+        domain = self.space.domain
+        seen: set[Patch] = set()
         for label, condition in conditions.items():
-            for axis, side in box.faces(condition.where):
-                if box.names[axis] == self.strong.time:
-                    if side == 1 or not isinstance(condition, Dirichlet):
-                        raise does_not_apply(f"condition '{label}' is not an initial value of the unknown")
-                    self.start = condition.value
-                else:
-                    face = (names.index(box.names[axis]), side)
-                    if face in seen:
-                        raise does_not_apply(f"the boundary of condition '{label}' has another condition")
-                    seen.add(face)
-                    self._read_face(label, condition, face)
-        for axis, side in set(product(range(len(names)), (0, 1))) - seen:
-            if bool((self._diffusion(self.space.trace((axis, side)), self._begin)[axis] != 0).any()):
-                raise does_not_apply(f"the boundary '{names[axis]}{'-+'[side]}' has no condition")
+            where = condition.where
+            if time is not None and where in time.boundaries and where != "all":
+                if where != f"{time.names[0]}-" or not isinstance(condition, Dirichlet):
+                    raise does_not_apply(f"condition '{label}' is not an initial value of the unknown")
+                self.start = condition.value
+                continue
+            patches = domain.boundary(where)
+            for patch in patches:
+                if patch in seen:
+                    raise does_not_apply(f"the boundary of condition '{label}' has another condition")
+                seen.add(patch)
+                self._read_patch(label, condition, patch)
+            if isinstance(condition, Periodic):
+                self._check_periodic(label, domain.names.index(where), *patches)
+        for patch in distinct(domain):
+            if patch not in seen and bool((self._conormal(self.space.trace(patch), self._begin) != 0).any()):
+                raise does_not_apply(f"the boundary '{patch.name}' has no condition")
 
-    def _read_face(self, label: str, condition: Condition, face: Face) -> None:
+    def _read_patch(self, label: str, condition: Condition, patch: Patch) -> None:
         if isinstance(condition, Dirichlet):
-            self._fixed.append((face, *self.space.face_dofs(face), condition.value))
-        elif isinstance(condition, Periodic):
-            self._check_periodic(label, face[0])
+            self._fixed.append((*self.space.boundary_dofs(patch), condition.value))
         elif isinstance(condition, Neumann | Robin):
-            trace = self.space.trace(face)
-            across = np.delete(self._diffusion(trace, self._begin)[face[0]], face[0], axis=0)
-            if bool((across != 0).any()):
+            trace = self.space.trace(patch)
+            conormal = self._conormal(trace, self._begin)
+            across = conormal - normal_part(conormal, trace) * normals_of(trace)
+            if bool((np.abs(across) > ALONG * np.abs(conormal).max()).any()):
                 raise does_not_apply(
                     f"on the boundary of condition '{label}' the conormal derivative is not a multiple of du/dn"
                 )
             coefficient = condition.coefficient if isinstance(condition, Robin) else 0.0
-            self._natural.append(NaturalFace(face, trace, condition.value, coefficient))
-        else:
+            self._natural.append(NaturalPart(trace, condition.value, coefficient))
+        elif not isinstance(condition, Periodic):
             raise does_not_apply(f"condition '{label}' is of the kind '{condition.kind}'")
 
-    def _check_periodic(self, label: str, axis: int) -> None:
-        lower, upper = (self.space.trace((axis, side)) for side in (0, 1))
-        moved = lower.points.copy()
-        moved[axis] = upper.points[axis, 0]
-        below, above = (self._diffusion(trace, self._begin)[axis] for trace in (lower, replace(lower, points=moved)))
+    def _check_periodic(self, label: str, axis: int, lower: Patch, upper: Patch) -> None:
+        before, after = self.space.trace(lower), self.space.trace(upper)
+        moved = before.points.copy()
+        moved[axis] = after.points[axis, 0]
+        below, above = (self._diffusion(trace, self._begin)[axis] for trace in (before, replace(before, points=moved)))
         if abs(above - below).max() > 1e-12 * abs(below).max():
             raise does_not_apply(
                 f"condition '{label}' is periodic, and the coefficients of the second derivatives are not"
@@ -175,23 +179,38 @@ class WeakForm:
         zero = np.zeros((len(times), trace.points.shape[1]))
         return self.strong(trace.points, times, zero, np.stack([zero] * len(trace.points)), zero).diffusion
 
-    def _conductivity(self, part: NaturalFace, times: ndarray) -> ndarray:
-        """Return a^{nn} on a face (k, point)."""
-        axis = part.face[0]
-        return self._diffusion(part.trace, times)[axis, axis]
+    def _conormal(self, trace: Trace, times: ndarray) -> ndarray:
+        """Return a^{ij} n_j on a patch (d, k, point)."""
+        return np.einsum("ijkn,jn->ikn", self._diffusion(trace, times), normals_of(trace)[:, 0])
 
-    def _natural_values(self, part: NaturalFace, times: ndarray) -> tuple[ndarray, ndarray]:
-        x = part.trace.points
-        return self._values(part.value, x, times, part.face), self._values(part.coefficient, x, times, part.face)
+    def _conductivity(self, part: NaturalPart, times: ndarray) -> ndarray:
+        """Return a^{nn} on a patch (k, point)."""
+        return normal_part(self._conormal(part.trace, times), part.trace)
 
-    def _values(self, function: Value, x: ndarray, times: ndarray, face: Face | None = None) -> ndarray:
+    def _natural_values(self, part: NaturalPart, times: ndarray) -> tuple[ndarray, ndarray]:
+        x, normals = part.trace.points, part.trace.normals
+        return self._values(part.value, x, times, normals), self._values(part.coefficient, x, times, normals)
+
+    def _values(self, function: Value, x: ndarray, times: ndarray, normals: ndarray | None = None) -> ndarray:
         """Return a user's function, or a number, at the points x (d, N) at k times, as (k, N)."""
         at = self.strong.points(x, times)
-        if face is not None:
+        if normals is not None:
             normal = torch.zeros(len(at), len(at.names), dtype=torch.float64)
-            normal[:, at.names.index(self.strong.space[face[0]])] = 2 * face[1] - 1
+            for name, values in zip(self.strong.space, normals, strict=True):
+                normal[:, at.names.index(name)] = torch.from_numpy(np.tile(values, len(times)))
             at = Points.of(at.names, at.array(), normal)
         return evaluate(function, at).detach().numpy().reshape(len(times), -1)
+
+
+def normals_of(trace: Trace) -> ndarray:
+    """Return the normals on a patch (d, 1, point)."""
+    assert trace.normals is not None
+    return trace.normals[:, None]
+
+
+def normal_part(vectors: ndarray, trace: Trace) -> ndarray:
+    """Return the normal components (k, point) of vectors (d, k, point) on a patch."""
+    return (vectors * normals_of(trace)).sum(axis=0)
 
 
 def factorise(matrix: csc_matrix) -> SuperLU:
