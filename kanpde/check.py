@@ -98,8 +98,9 @@ def derivatives_asked_for(problem: Problem, label: str, at: Points) -> tuple[str
 
 
 def most_parameters(problem: Problem, model: KAN | MLP) -> int:
-    """Return the number of parameters that a model has for a problem in the end, at most."""
+    """Return the number of parameters that a model has for a problem in the end, at most, unless it is tried again."""
     model = model.suited(problem)
+    model = model if isinstance(model, KAN) and model.adaptive else model.attempts()[0]
     lower, upper = (
         torch.tensor(side, dtype=torch.float64) for side in (problem.geometry.lower, problem.geometry.upper)
     )

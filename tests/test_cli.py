@@ -228,6 +228,8 @@ def test_a_run_leaves_its_files(capsys: pytest.CaptureFixture[str]) -> None:
         "seconds",
         "iterations",
         "stopped",
+        "rank",
+        "at_floor",
         "scalars",
     }
     assert set(method["seconds"]) == {"setup", "train", "evaluate_1e5"}

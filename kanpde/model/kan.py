@@ -153,9 +153,7 @@ class KAN:
         functions of one variable.
         `docs/solvers.md` has the measurements.
         """
-        affine = (
-            AFFINE if isinstance(problem.geometry, Box) else {**AFFINE, "products": GENERAL, "start_products": None}
-        )
+        affine = AFFINE if isinstance(problem.geometry, Box) else {**AFFINE, **GENERAL}
         by_equations = affine if problem.affine else NONLINEAR
         choice = by_equations if self.width is None else SUMS
         if self.width is None and problem.geometry.dimension == 1:
