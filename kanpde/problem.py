@@ -40,8 +40,13 @@ class Condition(ABC):
 
 @dataclass(frozen=True)
 class Dirichlet(Condition):
-    """u = value."""
+    """u = value.
 
+    `lift` is a function on the whole domain that equals the value at this part of the boundary, for hard conditions to
+    start from: where it is known how the solution is not smooth.
+    """
+
+    lift: Callable[[Points], Tensor] | None = None
     kind = "dirichlet"
 
     def residual(self, u: Field, at: Points) -> Tensor:
@@ -84,14 +89,9 @@ class Periodic(Condition):
 
 @dataclass(frozen=True)
 class Initial(Dirichlet):
-    """u = value at the initial time.
-
-    `lift` is a function on the whole domain that equals the value at the initial time, for hard conditions to start
-    from: where the solution leaves its initial value in a way that is known and not smooth.
-    """
+    """u = value at the initial time."""
 
     where: str = "t-"
-    lift: Callable[[Points], Tensor] | None = None
     kind = "initial"
 
 
@@ -141,9 +141,18 @@ def scalar(start: float, exact: float | None = None, *, size: float | None = Non
     return Scalar(float(start), float(size), exact)
 
 
-def dirichlet(where: str = "all", value: Value = 0.0, unknown: str | None = None, weight: float = 1.0) -> Dirichlet:
-    """Return the condition u = value on the boundary `where` ("x-", "x+", "x" for both, "all")."""
-    return Dirichlet(where, value, unknown, weight)
+def dirichlet(
+    where: str = "all",
+    value: Value = 0.0,
+    unknown: str | None = None,
+    weight: float = 1.0,
+    lift: Callable[[Points], Tensor] | None = None,
+) -> Dirichlet:
+    """Return the condition u = value on the boundary `where` ("x-", "x+", "x" for both, "all").
+
+    See `Dirichlet` for `lift`.
+    """
+    return Dirichlet(where, value, unknown, weight, lift)
 
 
 def neumann(where: str, value: Value = 0.0, unknown: str | None = None, weight: float = 1.0) -> Neumann:
@@ -164,7 +173,7 @@ def initial(
     weight: float = 1.0,
     lift: Callable[[Points], Tensor] | None = None,
 ) -> Initial:
-    """Return the condition u = value at the lower end of the time interval; see `Initial` for `lift`."""
+    """Return the condition u = value at the lower end of the time interval; see `Dirichlet` for `lift`."""
     return Initial(value=value, unknown=unknown, weight=weight, lift=lift)
 
 

@@ -31,7 +31,9 @@ RESOLVED = 1e-10
 """A relative residual below which finer stages would resolve rounding."""
 SMOOTH = 1e-3
 """A relative residual that a few product nodes on even knots reach only if the solution has no fronts."""
-ENOUGH = 1e-4
+LATE = 0.5
+"""Part of the budget after which a network does not grow before the end of the time."""
+ENOUGH = 1e-5
 """A relative residual above which the equations are tried again with more product nodes."""
 HORIZONS = 10
 """Steps in which the time of a growing network goes from the start to the end of its interval."""
@@ -390,7 +392,7 @@ class Trainer:
         """Go on in time where the residual is small enough, or else let grow what limits it: knots or products."""
         p = self.position
         knots, products = self._room(network)
-        if p.horizon < 1 and (residual <= CLOSE or p.growths == GROWTHS or knots + products == 0):
+        if p.horizon < 1 and (residual <= CLOSE or p.growths == GROWTHS or knots + products == 0 or self._late()):
             self._go_on(network)
             return
         unhelpful = p.growths > 0 and p.grew == "knots" and residual > p.residual / HELPFUL
@@ -483,6 +485,11 @@ class Trainer:
             return ""
         part = self.position.horizon
         return limit + (f", spent in the first {100 * part:g} % of the time interval" if part < 1 else "")
+
+    def _late(self) -> bool:
+        """Whether so much of the budget is spent that a network should go on in time without growing."""
+        seconds = perf_counter() - self._begin
+        return max(self.position.total / self.budget.iterations, seconds / self.budget.seconds) > LATE
 
     def _due(self) -> bool:
         """Whether the held-out loss and a checkpoint are due: at growing intervals, so that they stay cheap."""

@@ -1,6 +1,7 @@
 """Hard conditions hold whatever the parameters are; what cannot be hard stays soft; channels are derivatives."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -220,6 +221,23 @@ def test_a_lift_of_its_own_is_taken_as_it_is() -> None:
     frame = Ansatz(Problem(STRIP, {"e": laplace}, {"start": start})).frame(value, at)
     assert close(frame.lift[0, :, 0], own_lift(at), 1e-15)
     assert not Ansatz(Problem(STRIP, {"e": laplace}, {"start": start}), "soft").frame(value, at).lift.any()
+
+
+def test_a_lift_of_walls_is_taken_as_it_is() -> None:
+    """It may be singular where another wall begins, so it is not looked at on the walls that it satisfies."""
+
+    def lift(at: Points) -> Tensor:
+        return at.x * torch.log(at.x + at.t)  # 0 at x = 0
+
+    walls, end = dirichlet("x-", 0.0, lift=lift), dirichlet("x+", 2.0)
+    problem = Problem(Box(x=(0, 1), t=(0, 1)), {"e": laplace}, {"wall": walls, "end": end})
+    at = Points.of(("x", "t"), points_in((0.0, 0.0), (1.0, 1.0), 30, torch.zeros((), dtype=torch.float64)))
+    value = IndexSet(("x", "t"))
+    frame = Ansatz(problem, "hard").frame(value, at)
+    blend = 2.0 - torch.log(1 + at.t)  # what is missing at x = 1 is added in proportion to x
+    assert close(frame.lift[0, :, 0], lift(at) + at.x * blend, 1e-14)
+    alone = Ansatz(replace(problem, conditions={"wall": walls}), "hard").frame(value, at)
+    assert torch.equal(alone.lift[0, :, 0], lift(at))
 
 
 def test_a_lift_that_does_not_fit_is_refused() -> None:

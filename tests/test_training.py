@@ -3,6 +3,7 @@
 import copy
 from dataclasses import replace
 from math import isnan
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -237,7 +238,18 @@ def test_a_growing_network_is_not_judged_by_what_it_has_not_seen() -> None:
     case.position = Position(attempt=1)
     case.run(case.position)
     assert case.position.horizon < 1
-    assert case.position.stopped == "budget of 40 iterations, spent in the first 10 % of the time interval"
+    assert case.position.stopped == "budget of 40 iterations, spent in the first 30 % of the time interval"
+    hurried = trainer(wave, replace(GROWING, grid=40), iterations=60)
+    hurried.position = Position(attempt=1, horizon=0.5, total=30, phase="stages")
+    hurried._begin = perf_counter()
+    network = hurried._network({})
+    hurried.position.theta = hurried.model.initial_parameters(network, torch.Generator().manual_seed(0))
+    hurried._grow(network, 1.0)
+    assert hurried.position.horizon == 0.5
+    assert hurried.position.growths == 1
+    hurried.position.total = 31
+    hurried._grow(network, 1.0)
+    assert hurried.position.horizon == 0.6
     smooth = trainer(load_problem("poisson2d_sinsin"), replace(GROWING, start_products=6, products=8, grid=20))
     _, _, position = smooth.run()
     assert position.attempt == 0

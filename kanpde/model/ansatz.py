@@ -69,6 +69,7 @@ class Ansatz:
         self._data: list[dict[int, dict[int, Value]]] = [{} for _ in problem.unknowns]
         self._velocity: list[Value | None] = [None] * len(problem.unknowns)
         self._start: list[Function | None] = [None] * len(problem.unknowns)
+        self._met: list[set[tuple[int, int]]] = [set() for _ in problem.unknowns]  # faces on which a lift is the value
         self._before = before
         self._around: Frozen | None = None
         self._size = 1.0
@@ -127,9 +128,10 @@ class Ansatz:
                     f"condition '{label}' sets the face {name}, which has a value already: keep one of them."
                 )
             data.setdefault(axis, {})[side] = self._wall(self.problem.unknown_of(label, condition), condition.value)
-        if isinstance(condition, Initial) and condition.lift is not None:
+        if isinstance(condition, Dirichlet) and condition.lift is not None:
             self._check_lift(label, condition, condition.lift)
             self._start[self.problem.unknown_of(label, condition)] = condition.lift
+            self._met[self.problem.unknown_of(label, condition)].update(box.faces(condition.where))
 
     def _wall(self, u: int, value: Value) -> Value:
         """Return the data of a wall, or by how much they have changed since the initial time if u goes on from there.
@@ -142,7 +144,7 @@ class Ansatz:
         start = next(a for name, a, _ in self._box if name == time)
         return change_since(value, str(time), start, self._velocity[u] is not None)
 
-    def _check_lift(self, label: str, condition: Initial, lift: Function) -> None:
+    def _check_lift(self, label: str, condition: Dirichlet, lift: Function) -> None:
         u = self.problem.unknown_of(label, condition)
         for other, velocity in self.problem.conditions.items():
             if isinstance(velocity, InitialVelocity) and self.problem.unknown_of(other, velocity) == u:
@@ -155,7 +157,7 @@ class Ansatz:
         difference = float((evaluate(lift, at) - wanted).abs().max())
         if not difference <= LIFT_TOLERANCE * max(float(wanted.abs().max()), 1.0):
             raise KanpdeError(
-                f"the lift of condition '{label}' differs from its value by {difference:.1e} at the initial time:"
+                f"the lift of condition '{label}' differs from its value by {difference:.1e} at '{condition.where}':"
                 " it has to be equal there."
             )
 
@@ -200,7 +202,8 @@ class Ansatz:
         time = self.problem.geometry.time
         # Time first: corrections for compatible walls then change neither the initial value nor the velocity.
         for axis in sorted(data, key=lambda axis: self._box[axis][0] != time):
-            if start is None or self._box[axis][0] != time:
+            faces = {(axis, side) for side in data[axis]}
+            if (start is None or self._box[axis][0] != time) and not faces <= self._met[u]:
                 lift = self._corrected(u, axis, lift)
         return lift
 
