@@ -196,7 +196,7 @@ class Trainer:
         p.horizon = 1 / HORIZONS if self._adaptive and self._passes_time() else 1.0
         network = self._network({})
         held_out = self.collocation.held_out(network, 0, p.horizon)
-        whole = self.collocation.held_out(network, 0)
+        whole = held_out if p.horizon == 1 else self.collocation.held_out(network, 0)
         system = self.collocation.system(network, self.like, 0, 0, 0, self._gamma(), p.horizon)  # the same for all
         while p.start < self.solver.starts:
             generator = torch.Generator().manual_seed(self.seed * 6_700_417 + 1_000 * p.attempt + p.start)
@@ -208,8 +208,9 @@ class Trainer:
                 state = self._step(system, state)
                 p.iteration += 1
                 self._note(0, state, nan)
-            p.chosen = better(p.chosen, network, state.theta, held_out.loss(state.theta))
-            self._offer(network, state.theta, whole.loss(state.theta))
+            loss = held_out.loss(state.theta)
+            p.chosen = better(p.chosen, network, state.theta, loss)
+            self._offer(network, state.theta, loss if whole is held_out else whole.loss(state.theta))
             p.start += 1
             p.iteration = 0
             self._save()
@@ -227,13 +228,14 @@ class Trainer:
                 p.redraws, p.drawn = 0, theta
             system = self._system(network)
             held_out = self.collocation.held_out(network, p.draws, p.horizon)
+            whole = held_out if p.horizon == 1 else self.collocation.held_out(network, p.draws)
             if p.iteration and p.memory is not None:
                 state = self.solver.restored(system, theta, p.memory)
             else:
                 state = self.solver.init(system, theta, p.memory)
-            state, stopped = self._iterate(network, system, held_out, state)
+            state, stopped = self._iterate(network, system, held_out, whole, state)
             loss = held_out.loss(state.theta)
-            self._offer(network, state.theta, self.collocation.held_out(network, p.draws).loss(state.theta))
+            self._offer(network, state.theta, loss if whole is held_out else whole.loss(state.theta))
             p.theta = state.theta
             if self._spent():
                 p.memory, p.stopped = self.solver.saved(state), self._spent()
@@ -320,11 +322,12 @@ class Trainer:
             state = self.solver.init(system, state.theta, self.solver.kept(state))
         return system, state
 
-    def _iterate(self, network: Network, system: System, held_out: System, state: State) -> tuple[State, str]:
+    def _iterate(
+        self, network: Network, system: System, held_out: System, whole: System, state: State
+    ) -> tuple[State, str]:
         """Iterate one stage on; points move only if they are adaptive, and never to where the loss is not finite."""
         p, sampling = self.position, self.collocation.sampling
         grows = self._adaptive and not self._grown(network)
-        whole = self.collocation.held_out(network, p.draws) if p.horizon < 1 else held_out
         while not state.stopped:
             if grows and self._settled(state):
                 return state, "the network is too small for more"
