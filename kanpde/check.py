@@ -105,7 +105,7 @@ def most_parameters(problem: Problem, model: KAN | MLP) -> int:
         torch.tensor(side, dtype=torch.float64) for side in (problem.geometry.lower, problem.geometry.upper)
     )
     periodic = [problem.geometry.names.index(name) for name in problem.periodic]
-    last = model.network(lower, upper, len(problem.unknowns), model.stages()[-1], periodic)
+    last = model.network(lower, upper, len(problem.unknowns), model.stages()[-1], periodic, len(problem.scalars))
     return min(last.parameters, model.limit)
 
 

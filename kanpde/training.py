@@ -467,7 +467,8 @@ class Trainer:
     def _of_stage(self, stage: Stage) -> Network:
         """Return the network of a stage, on equal knots."""
         periodic = [self.problem.geometry.names.index(name) for name in self.problem.periodic]
-        return self.model.network(self.lower, self.upper, len(self.problem.unknowns), stage, periodic)
+        problem = self.problem
+        return self.model.network(self.lower, self.upper, len(problem.unknowns), stage, periodic, len(problem.scalars))
 
     def _step(self, system: System, state: State) -> State:
         state = self.solver.step(system, state)

@@ -137,7 +137,7 @@ def test_check_refuses_a_wrong_reference(capsys: pytest.CaptureFixture[str]) -> 
         (["modell=kan"], "unknown setting 'modell': did you mean 'model'?"),
         (["sed=1"], "unknown setting 'sed': did you mean 'seed'?"),
         (["model.gird=20"], "unknown setting of model: 'gird': did you mean 'grid'?"),
-        (["model=mlp", "model.grid=20"], "unknown setting of model: 'grid'. Known: activation, scalars, width"),
+        (["model=mlp", "model.grid=20"], "unknown setting of model: 'grid'. Known: activation, width"),
         (["problem=burgers1d", "problem.mu=1"], "unknown setting of problem: 'mu': did you mean 'nu'?"),
         (["problem=burgers1d", "problem.nu=small"], "nu='small' is not of type float"),
         (["model.grid=0"], "grid=0: a spline needs at least 1 interval"),

@@ -99,7 +99,7 @@ def system_of(
     like = torch.zeros((), dtype=torch.float64, device=device)
     ansatz = Ansatz(problem, "soft" if name == "soft" else mode)
     lower, upper = like.new_tensor(SQUARE.lower), like.new_tensor(SQUARE.upper)
-    network = MODELS[model].suited(problem).network(lower, upper, len(problem.unknowns))
+    network = MODELS[model].suited(problem).network(lower, upper, len(problem.unknowns), scalars=len(problem.scalars))
     sets = {tuple(problem.equations): draw((SQUARE.interior(),), SQUARE.names, "sobol", count, 1, like)}
     for label in ansatz.soft:
         sets[(label,)] = draw(

@@ -15,7 +15,7 @@ from kanpde.basis import Activation, BSpline, Chebyshev, Fourier, Learnable
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.geometry import Box
 from kanpde.model.layer import Edges, Layer
-from kanpde.model.network import Network, Stage, scalars_of
+from kanpde.model.network import Network, Stage
 from kanpde.multiindex import IndexSet
 from kanpde.problem import Problem
 
@@ -92,7 +92,6 @@ class KAN:
         draws all coefficients with the power law of Rigas et al. 2025 (exponents 0.25 and 0.75). Either way activations
         of deeper layers start as large as the grids.
     noise: standard deviation of white noise on the coefficients of the hidden layers ("linear").
-    scalars: the number of unknown scalars; 0 lets `suited` count those of the problem.
     """
 
     width: Sequence[int] | None = None
@@ -108,7 +107,6 @@ class KAN:
     base: bool = False
     initial: str = "linear"
     noise: float | None = None
-    scalars: int = 0
 
     name = "kan"
 
@@ -161,7 +159,7 @@ class KAN:
         if self.products is not None:
             choice = {**choice, "start_products": None}
         missing = {name: value for name, value in choice.items() if getattr(self, name) is None}
-        return replace(self, **missing, scalars=scalars_of(problem, self.scalars))
+        return replace(self, **missing)
 
     @property
     def grids(self) -> tuple[int, ...]:
@@ -244,10 +242,11 @@ class KAN:
         outputs: int,
         stage: Stage | None = None,
         periodic: Sequence[int] = (),
+        scalars: int = 0,
     ) -> Network:
         """Return the network on the box [lower, upper] (d,), by default that of the first stage.
 
-        `periodic` are the axes along which it repeats with the length of the box.
+        `periodic` are the axes along which it repeats with the length of the box; `scalars` more outputs are constant.
         """
         assert self.width is not None, UNSUITED
         grids, products = stage or self.stages()[0]
@@ -264,7 +263,7 @@ class KAN:
                 # A silu does not repeat, so periodic inputs have none.
                 edges += [Edges(Activation("silu"), a, b) for a, b in groups if number or a not in periodic]
             layers.append(Layer(inputs, tuple(edges), sums[number], 0 if number else products))
-        return Network(tuple(layers), lower, upper, self.scalars)
+        return Network(tuple(layers), lower, upper, scalars)
 
     def _basis(self, degree: int, intervals: int, one: Tensor, periodic: bool) -> Learnable:
         """Return the basis on [-1, 1] for as many inputs as `one` (I,) has entries."""

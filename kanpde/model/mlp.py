@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
 from sys import maxsize
@@ -14,20 +14,16 @@ from torch import Tensor
 from kanpde.basis import Activation, Fourier
 from kanpde.errors import KanpdeError
 from kanpde.model.layer import Edges, Layer
-from kanpde.model.network import Network, Stage, scalars_of
+from kanpde.model.network import Network, Stage
 from kanpde.problem import Problem
 
 
 @dataclass(frozen=True)
 class MLP:
-    """Settings of an MLP: numbers of hidden units per layer, and the activation ("tanh" or "sine").
-
-    scalars: the number of unknown scalars; 0 lets `suited` count those of the problem.
-    """
+    """Settings of an MLP: numbers of hidden units per layer, and the activation ("tanh" or "sine")."""
 
     width: Sequence[int] = (12, 12)
     activation: str = "tanh"
-    scalars: int = 0
 
     name = "mlp"
 
@@ -37,8 +33,8 @@ class MLP:
         Activation(self.activation)
 
     def suited(self, problem: Problem) -> MLP:
-        """Return these settings, which suit any problem, with the number of its unknown scalars."""
-        return replace(self, scalars=scalars_of(problem, self.scalars))
+        """Return these settings, which suit any problem."""
+        return self
 
     def check(self, order: int) -> None:
         """An MLP is smooth enough for any order."""
@@ -63,8 +59,12 @@ class MLP:
         outputs: int,
         stage: Stage | None = None,
         periodic: Sequence[int] = (),
+        scalars: int = 0,
     ) -> Network:
-        """Return the network on the box [lower, upper] (d,); it sees the sine and cosine of the axes in `periodic`."""
+        """Return the network on the box [lower, upper] (d,); it sees the sine and cosine of the axes in `periodic`.
+
+        `scalars` more outputs are constant.
+        """
         widths, one = (*self.width, outputs), lower.new_ones(1)
         first = tuple(
             Edges(Fourier(1, -one, one, constant=False) if i in periodic else Activation("identity"), i, i + 1)
@@ -73,7 +73,7 @@ class MLP:
         layers = [Layer(len(lower), first, widths[0], bias=True)]
         for inputs, width in pairwise(widths):
             layers.append(Layer(inputs, (Edges(Activation(self.activation), 0, inputs),), width, bias=True))
-        return Network(tuple(layers), lower, upper, self.scalars)
+        return Network(tuple(layers), lower, upper, scalars)
 
     def initial_parameters(self, network: Network, generator: torch.Generator) -> Tensor:
         """Return random parameters (P,): normal weights of Glorot & Bengio 2010, biases uniform on [-1, 1] / sqrt I."""

@@ -11,11 +11,9 @@ import torch
 from torch import Tensor
 
 from kanpde.basis import BSpline, Learnable
-from kanpde.errors import KanpdeError
 from kanpde.model.factor import Factor, First, FirstFactor, LayerFactor, neighbours
 from kanpde.model.layer import Layer, Tape
 from kanpde.multiindex import IndexSet
-from kanpde.problem import Problem
 
 MARGIN = 0.02
 
@@ -207,15 +205,6 @@ class Network:
             maps.append(tuple(None if new is None else new[1] for new in found))
         new_network = replace(self, layers=tuple(layers))
         return new_network, Change(self, new_network, tuple(maps))
-
-
-def scalars_of(problem: Problem, given: int) -> int:
-    """Return the number of a problem's unknown scalars; raise KanpdeError if another one is given, and not 0."""
-    if given not in (0, len(problem.scalars)):
-        raise KanpdeError(
-            f"scalars={given}: problem '{problem.name}' has {len(problem.scalars)} unknown scalars: leave it out."
-        )
-    return len(problem.scalars)
 
 
 @dataclass(frozen=True)
