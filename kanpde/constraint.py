@@ -17,8 +17,8 @@ from torch import Tensor
 
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.field import Points, evaluate
-from kanpde.geometry import Box, Geometry
-from kanpde.sampling import draw, gauss
+from kanpde.geometry import Box, Geometry, split
+from kanpde.sampling import draw, gauss, of_rule
 
 Function = Callable[..., Tensor]
 Value = Callable[[Points], Tensor] | float
@@ -118,26 +118,23 @@ class Mean(Constraint):
     kind = "mean"
 
     def groups(self, geometry: Geometry) -> Groups:
-        patch, space = geometry.interior(), [geometry.names.index(name) for name in geometry.space]
-        if isinstance(geometry, Box) and len(space) in MEAN_NODES:
-            nodes, weights = gauss(MEAN_NODES[len(space)] ** len(space), len(space), 0)
-        else:
-            nodes = torch.quasirandom.SobolEngine(len(space), scramble=True, seed=0).draw(
-                MEAN_POINTS, dtype=torch.float64
+        found = split(geometry)
+        if found is None:
+            raise KanpdeError(
+                f"mean: the domain {geometry} is not one in space times an interval of time, and a mean is over space."
             )
-            weights = nodes.new_full((MEAN_POINTS,), 1 / MEAN_POINTS)
-        if geometry.time is None:
-            return Groups(
-                Points.of(geometry.names, patch.place(nodes)),
-                weights[None],
-                evaluate(self.value, Points.of(geometry.names, patch.place(nodes[:1]))),
-            )
-        unit = nodes.new_empty(self.times, len(nodes), geometry.dimension)
-        unit[..., space] = nodes
+        space, time = found
+        nodes, weights = even_rule(space)
+        columns = dict(zip(space.names, nodes.T, strict=True))
+        if time is None:
+            at = Points(geometry.names, columns)
+            return Groups(at, weights[None], evaluate(self.value, at.part(slice(1))))
         # Both ends of the interval are among the times, which are denser there (Chebyshev's extreme points).
         moments = (1 - torch.cos(torch.linspace(0, torch.pi, self.times, dtype=torch.float64))) / 2
-        unit[..., geometry.names.index(geometry.time)] = moments[:, None]
-        at = Points.of(geometry.names, patch.place(unit.flatten(0, 1)))
+        t = time.lower[0] + (time.upper[0] - time.lower[0]) * moments
+        columns = {name: column.repeat(self.times) for name, column in columns.items()}
+        columns[time.names[0]] = t.repeat_interleave(len(nodes))
+        at = Points(geometry.names, columns)
         first = at.part(torch.arange(self.times) * len(nodes))
         return Groups(at, weights.expand(self.times, -1), evaluate(self.value, first))
 
@@ -198,8 +195,9 @@ def observe(
 def mean(of: str | Function | None = None, value: Value = 0.0, *, times: int = 32, weight: float = 1.0) -> Mean:
     """Return the constraint that the mean of `of` over the domain is `value`, with time at so many times.
 
-    For a pressure that is known up to a constant: `mean("p")`. A value that is a function reads `at.t` only.
-    Raises KanpdeError for fewer than 2 times.
+    For a pressure that is known up to a constant: `mean("p")`. A value that is a function reads `at.t` only. On boxes
+    the mean is one of Gauss nodes, on other domains one of 4096 Sobol points.
+    Raises KanpdeError for fewer than 2 times, and on a domain with time that is not one in space times an interval.
     """
     if times < 2:
         raise KanpdeError(f"times={times}: a mean at every time needs at least 2.")
@@ -218,6 +216,16 @@ def difference(
     if points < 1:
         raise KanpdeError(f"points={points}: give at least 1 pair of points.")
     return Difference(of, weight, where, value, points)
+
+
+def even_rule(space: Geometry) -> tuple[Tensor, Tensor]:
+    """Return points (k, d) of a domain in space and weights (k,) of the mean over it."""
+    patch = space.interior()
+    if isinstance(space, Box) and space.dimension in MEAN_NODES:
+        unit, weights = gauss(MEAN_NODES[space.dimension] ** space.dimension, space.dimension, 0)
+    else:
+        unit, weights = of_rule(patch, "sobol", MEAN_POINTS, 0)
+    return patch.place(unit), weights / weights.sum()
 
 
 def numbers(what: str, array: Any) -> Tensor:

@@ -1,7 +1,7 @@
 """Constraints: rows that sum over points of their own, and the shapes and numbers that they refuse."""
 
 from collections.abc import Callable
-from math import pi
+from math import cos, pi, sin
 from typing import Any
 
 import numpy
@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kanpde import Box, KanpdeError, Points, Problem, difference, mean, observe
+from kanpde import Box, Disk, Ellipse, KanpdeError, Points, Problem, Triangle, difference, mean, observe
 from kanpde.constraint import Constraint
 from kanpde.geometry import Geometry
 
@@ -50,6 +50,34 @@ def test_means_are_those_of_quadrature(name: str) -> None:
 def test_a_mean_in_many_dimensions_is_one_of_random_points() -> None:
     groups = mean().groups(Box(**dict.fromkeys("vwxyz", (0, 1))))
     assert float(groups.sums(groups.at.v * groups.at.z)) == pytest.approx(0.25, abs=2e-4)
+
+
+HOLED = Box(x=(-1, 1), y=(-1, 1)) - Disk(radius=0.5)
+SHAPES: dict[str, tuple[Geometry, float]] = {  # and the mean of x^2 over them
+    "a square without a disk": (HOLED, (4 / 3 - pi * 0.5**4 / 4) / (4 - pi * 0.5**2)),
+    "an ellipse": (Ellipse((0, 0), (2, 1), pi / 3), (4 * cos(pi / 3) ** 2 + sin(pi / 3) ** 2) / 4),
+    "a triangle": (Triangle((0, 0), (2, 0), (0, 1)), 2 / 3),
+    "a box of two factors": (Box(y=(0, 1)).named("low") * Box(x=(0, 3)), 3.0),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_means_over_any_shape(name: str) -> None:
+    geometry, wanted = SHAPES[name]
+    groups = mean().groups(geometry)
+    assert bool(geometry.contains(groups.at.array()).all())
+    assert float(groups.sums(groups.at.x**2)) == pytest.approx(wanted, rel=1e-3)
+    moving = mean(value=lambda at: at.t, times=5).groups(geometry * Box(t=(1, 3)))
+    t = moving.at.t.view(5, -1)
+    assert t[[0, -1], 0].tolist() == [1.0, 3.0]
+    assert torch.allclose(moving.sums(moving.at.x**2 * moving.at.t), (wanted - 1) * t[:, 0], rtol=0, atol=2e-3)
+    assert torch.equal(mean().groups(Box(t=(1, 3)) * geometry).at.x, mean().groups(geometry * Box(t=(1, 3))).at.x)
+
+
+@pytest.mark.parametrize("geometry", [Box(x=(0, 1), t=(0, 1)) - Disk(coordinates=("x", "t")), Box(t=(0, 1))], ids=repr)
+def test_a_mean_is_over_space(geometry: Geometry) -> None:
+    with pytest.raises(KanpdeError, match=r"mean: the domain .* is not one in space times an interval of time"):
+        mean().groups(geometry)
 
 
 def test_a_mean_holds_at_every_time() -> None:

@@ -2,7 +2,7 @@
 
 from kanpde.geometry.ball import Ball, Disk, Ellipse
 from kanpde.geometry.base import Combination, Geometry, Product
-from kanpde.geometry.box import Box
+from kanpde.geometry.box import Box, split
 from kanpde.geometry.mesh import Mesh
 from kanpde.geometry.patch import Patch
 from kanpde.geometry.polygon import LShape, Polygon, Triangle
@@ -22,4 +22,5 @@ __all__ = [
     "Product",
     "Solid",
     "Triangle",
+    "split",
 ]

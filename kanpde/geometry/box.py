@@ -120,6 +120,24 @@ class Box(Geometry):
         return Patch(name, self.dimension - 1, measure, place, normal, surface=self._surfaces[axis, side])
 
 
+def split(geometry: Geometry) -> tuple[Geometry, Box | None] | None:
+    """Return the domain in space and the interval of time that a geometry is the product of; no interval without time.
+
+    None for a domain in space and time that is no such product, and for an interval of time alone.
+    """
+    if geometry.time is None:
+        return geometry, None
+    if isinstance(geometry, Box) and geometry.space:
+        intervals = geometry.intervals
+        interval = Box(**{geometry.time: intervals.pop(geometry.time)})
+        return Box(**intervals), interval
+    if isinstance(geometry, Product):
+        for space, time in ((geometry.first, geometry.second), (geometry.second, geometry.first)):
+            if isinstance(time, Box) and time.names == (geometry.time,):
+                return space, time
+    return None
+
+
 def plane(axis: int, value: float, sign: int) -> Surface:
     """Return the plane on which a coordinate has a value; `sign` is that of the coordinate's growth inwards."""
 

@@ -7,7 +7,7 @@ from time import perf_counter
 import numpy as np
 
 from kanpde.errors import KanpdeError
-from kanpde.geometry import Box, Geometry, Mesh, Product
+from kanpde.geometry import Box, Geometry, Mesh, split
 from kanpde.problem import Problem
 from kanpde.reference.fem.grid import cells_of
 from kanpde.reference.fem.linearise import StrongForm, does_not_apply
@@ -51,7 +51,7 @@ def ladder(problem: Problem) -> tuple[tuple[int, int], ...]:
     Raises KanpdeError if finite elements do not apply to the problem.
     """
     StrongForm(problem)
-    space, time = split(problem.geometry)
+    space, time = meshable(problem.geometry)
     steps = LADDERS[space.dimension, time is not None]
     if not isinstance(space, Mesh):
         return steps
@@ -67,22 +67,15 @@ def dofs_of(order: int, cells: int) -> int:
     return order * cells
 
 
-def split(geometry: Geometry) -> tuple[Geometry, Box | None]:
+def meshable(geometry: Geometry) -> tuple[Geometry, Box | None]:
     """Return the domain in space and the interval of time of a geometry that can be meshed, None without time.
 
     Raises KanpdeError for a domain in space and time that is not their product, and for other dimensions than 1 to 3.
     """
-    space, time = geometry, None
-    if isinstance(geometry, Box) and geometry.time is not None and geometry.space:
-        rest = {name: interval for name, interval in geometry.intervals.items() if name != geometry.time}
-        space, time = Box(**rest), Box(**{geometry.time: geometry.intervals[geometry.time]})
-    elif isinstance(geometry, Product) and geometry.time is not None:
-        pairs = (geometry.first, geometry.second), (geometry.second, geometry.first)
-        found = [(one, other) for one, other in pairs if isinstance(other, Box) and other.names == (geometry.time,)]
-        if found and not geometry.label:
-            space, time = found[0]
-    if geometry.time is not None and time is None:
+    found = split(geometry)
+    if found is None or (geometry.time is not None and geometry.label):
         raise does_not_apply(f"the domain {geometry} is not one in space times an interval of time")
+    space, time = found
     if not 1 <= space.dimension <= 3:
         raise does_not_apply(f"it covers 1 to 3 space dimensions, and the problem has {space.dimension}")
     return space, time
@@ -91,7 +84,7 @@ def split(geometry: Geometry) -> tuple[Geometry, Box | None]:
 def _solve(problem: Problem, order: int, cells: int, steps: int | None, tolerance: float) -> FEM:
     began = perf_counter()
     geometry = problem.geometry
-    domain, time = split(geometry)
+    domain, time = meshable(geometry)
     strong = StrongForm(problem)
     periodic = tuple(domain.names.index(name) for name in problem.periodic if name != geometry.time)
     space = Space(domain, order, cells, periodic)
