@@ -43,7 +43,7 @@ class Dirichlet(Condition):
     """u = value.
 
     `lift` is a function on the whole domain that equals the value at this part of the boundary, for hard conditions to
-    start from: where it is known how the solution is not smooth.
+    start from: where it is known how the solution is not smooth. An unknown has one lift.
     """
 
     lift: Callable[[Points], Tensor] | None = None

@@ -86,6 +86,10 @@ def lift(at: Points) -> Tensor:
     return v(at.moved(t=torch.full_like(at.t, 0.5))) + (at.t - 0.5) * sin(at.x)
 
 
+def wall_lift(at: Points) -> Tensor:
+    return v(at) + at.x * (1 - at.x) * exp(at.t)
+
+
 WALLS = {"walls": dirichlet("x", v)}
 CASES: dict[str, Callable[[], Problem]] = {
     "heat1d": lambda: load_problem("heat1d"),
@@ -94,6 +98,7 @@ CASES: dict[str, Callable[[], Problem]] = {
     "walls that change": lambda: heat({"start": initial(v), **WALLS}),
     "walls that change, velocity": lambda: wave({"start": initial(v), "velocity": initial_velocity(v_t), **WALLS}),
     "a lift of its own": lambda: heat({"start": initial(v, lift=lift), **WALLS}),
+    "a lift of walls": lambda: heat({"start": initial(v), "walls": dirichlet("x", v, lift=wall_lift)}),
 }
 
 
@@ -133,7 +138,9 @@ def test_slabs_hand_over_exactly(name: str, mode: str, device: torch.device) -> 
     assert found[1] > 1e-9
 
 
-@pytest.mark.parametrize("name", ["walls that change", "walls that change, velocity", "a lift of its own"])
+@pytest.mark.parametrize(
+    "name", ["walls that change", "walls that change, velocity", "a lift of its own", "a lift of walls"]
+)
 def test_walls_and_the_start_stay_exact(name: str) -> None:
     problem = CASES[name]()
     solution = march(problem, slabs=3, budget=Budget(30, 100.0)).run()

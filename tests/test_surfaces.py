@@ -55,6 +55,15 @@ def h_rate(at: Points) -> Tensor:
     return -g(at) * sin(torch.full_like(at.x, 0.5)) + at.x
 
 
+def g_lift(at: Points) -> Tensor:
+    return g(at) + torch.log(at.x**2 + at.y**2)
+
+
+def h_lift(at: Points) -> Tensor:
+    hole = (at.x - 0.2) ** 2 + at.y**2 - 0.09
+    return h(at) + hole * (1 - at.x**2 - at.y**2) * at.t
+
+
 CASES: dict[str, tuple[Geometry, dict[str, Condition]]] = {
     "disk": (Disk(), {"rim": dirichlet("all", g)}),
     "ellipse, constant": (Ellipse(angle=0.4), {"rim": dirichlet("all", 3.0)}),
@@ -88,6 +97,12 @@ CASES: dict[str, tuple[Geometry, dict[str, Condition]]] = {
     "a lift of its own": (
         CYLINDER,
         {"start": initial(h_start, lift=lambda at: h_start(at) * exp(0.5 - at.t)), "rim": dirichlet("all", h)},
+    ),
+    "ring, a lift": (RING, {"rim": dirichlet("rim", g, lift=g_lift), "hole": dirichlet("hole", 1.0)}),
+    "start, a lift of the walls": (CYLINDER, {"start": initial(h_start), "all": dirichlet("all", h, lift=h_lift)}),
+    "a lift at the start by its place": (
+        CYLINDER,
+        {"start": dirichlet("t-", h_start, lift=h), "rim": dirichlet("rim", h)},
     ),
 }
 
@@ -203,7 +218,30 @@ def test_two_values_on_one_part_are_refused() -> None:
         Ansatz(Problem(RING, {"e": laplace}, conditions))
 
 
+def test_a_lift_of_a_wall_is_taken_as_it_is() -> None:
+    at = Points.of(("x", "y"), Disk().sample(50))
+    walls = dirichlet("all", g, lift=g_lift)
+    frame = Ansatz(Problem(Disk(), {"e": laplace}, {"walls": walls})).frame(IndexSet(("x", "y")), at)
+    assert torch.equal(frame.lift[0, :, 0], g_lift(at))
+
+
+def test_a_lift_of_walls_that_is_singular_at_the_start_agrees_with_it() -> None:
+    """Whether walls and initial values agree is seen from the values, not from the lift, which is nan there."""
+
+    def lift(at: Points) -> Tensor:
+        distance = 1 - at.x**2 - at.y**2
+        return distance * torch.log(distance.clamp_min(0) + at.t)
+
+    geometry = Disk() * Box(t=(0, 1))
+    conditions = {"start": initial(0.0), "rim": dirichlet("all", 0.0, lift=lift)}
+    at = Points.of(geometry.names, geometry.sample(50))
+    frame = Ansatz(Problem(geometry, {"e": laplace}, conditions)).frame(IndexSet(geometry.names), at)
+    assert torch.allclose(frame.lift[0, :, 0], lift(at) - lift(at.moved(t=0 * at.t)), rtol=0, atol=1e-14)
+
+
 def test_a_lift_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(KanpdeError, match="lift of condition 'rim' differs from its value by"):
+        Ansatz(Problem(Disk(), {"e": laplace}, {"rim": dirichlet("all", 0.0, lift=g)}))
     start = initial(h_start, lift=lambda at: 1.001 * h_start(at))
     with pytest.raises(KanpdeError, match="lift of condition 'start' differs from its value by"):
         Ansatz(Problem(CYLINDER, {"e": laplace}, {"start": start}))

@@ -20,16 +20,16 @@ from kanpde.errors import KanpdeError, unknown_name
 from kanpde.field import Points, evaluate, taylor_coefficients
 from kanpde.geometry import Box
 from kanpde.model.network import Network
-from kanpde.model.surfaces import Surfaces, change_since, places
+from kanpde.model.surfaces import Surfaces, change_since, function_of, places
 from kanpde.multiindex import IndexSet, MultiIndex
-from kanpde.problem import Condition, Dirichlet, Initial, InitialVelocity, Periodic, Problem, Value
+from kanpde.problem import Condition, Dirichlet, InitialVelocity, Periodic, Problem, Value
 
 MODES = ("hard", "soft")
 Function = Callable[[Points], Tensor]
 Frozen = Callable[[Points, IndexSet], Tensor]
 """A solution that does not change any more, as Taylor coefficients (C, N, U) at points."""
 LIFT_TOLERANCE = 1e-10
-"""By how much a lift may differ from its initial value, relative to the largest one."""
+"""By how much a lift may differ from its condition's value, relative to the largest one."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Ansatz:
 
     Periodic conditions are always hard: the inputs of the network impose them. `before` is a solution up to the initial
     time, which goes on from it: its values, and velocities where they are given, replace the initial ones in any mode.
-    Raises KanpdeError for an unknown mode, for two values on one face, and for a lift that is not its initial value at
-    the start or comes with an initial velocity.
+    Raises KanpdeError for an unknown mode, for two values on one face, and for a lift that is not its condition's value
+    there, comes with an initial velocity, or is a second one for its unknown.
     """
 
     def __init__(self, problem: Problem, mode: str = "hard", before: Frozen | None = None) -> None:
@@ -80,7 +80,7 @@ class Ansatz:
         self._surfaces = None if isinstance(box, Box) or mode != "hard" else Surfaces(problem)
         if self._surfaces is not None:
             for label, condition in problem.conditions.items():
-                if label in self._surfaces.hard and isinstance(condition, Initial) and condition.lift is not None:
+                if label in self._surfaces.hard and isinstance(condition, Dirichlet) and condition.lift is not None:
                     self._check_lift(label, condition, condition.lift)
             hard.update(self._surfaces.hard)
         if mode == "hard" and isinstance(box, Box):
@@ -116,22 +116,24 @@ class Ansatz:
                 if isinstance(condition, InitialVelocity):
                     self._velocity[u] = 0.0
                 self._data[u][time] = {0: 0.0}
+                self._met[u].add((time, 0))
                 replaced.append(label)
         return replaced
 
-    def _impose(self, box: Box, label: str, condition: Condition) -> None:
-        data = self._data[self.problem.unknown_of(label, condition)]
+    def _impose(self, box: Box, label: str, condition: Dirichlet) -> None:
+        u = self.problem.unknown_of(label, condition)
+        data = self._data[u]
         for axis, side in box.faces(condition.where):
             if side in data.get(axis, {}):
                 name = f"{box.names[axis]}{'-+'[side]}"
                 raise KanpdeError(
                     f"condition '{label}' sets the face {name}, which has a value already: keep one of them."
                 )
-            data.setdefault(axis, {})[side] = self._wall(self.problem.unknown_of(label, condition), condition.value)
-        if isinstance(condition, Dirichlet) and condition.lift is not None:
+            data.setdefault(axis, {})[side] = self._wall(u, condition.value)
+        if condition.lift is not None:
             self._check_lift(label, condition, condition.lift)
-            self._start[self.problem.unknown_of(label, condition)] = condition.lift
-            self._met[self.problem.unknown_of(label, condition)].update(box.faces(condition.where))
+            self._start[u] = function_of(self._wall(u, condition.lift))
+            self._met[u].update(box.faces(condition.where))
 
     def _wall(self, u: int, value: Value) -> Value:
         """Return the data of a wall, or by how much they have changed since the initial time if u goes on from there.
@@ -146,10 +148,17 @@ class Ansatz:
 
     def _check_lift(self, label: str, condition: Dirichlet, lift: Function) -> None:
         u = self.problem.unknown_of(label, condition)
-        for other, velocity in self.problem.conditions.items():
-            if isinstance(velocity, InitialVelocity) and self.problem.unknown_of(other, velocity) == u:
+        for other, another in self.problem.conditions.items():
+            if not isinstance(another, Dirichlet | InitialVelocity) or self.problem.unknown_of(other, another) != u:
+                continue
+            if isinstance(another, InitialVelocity):
                 raise KanpdeError(
                     f"condition '{label}' has a lift, which '{other}' would change: leave out one of them."
+                )
+            if another.lift not in (None, lift):
+                raise KanpdeError(
+                    f"conditions '{label}' and '{other}' have two lifts for one unknown: give both the same function,"
+                    " or one of them none."
                 )
         geometry = self.problem.geometry
         at = Points.of(geometry.names, torch.cat([places(face) for face in geometry.boundary(condition.where)]))
@@ -198,29 +207,36 @@ class Ansatz:
         values = [value for sides in data.values() for value in sides.values()] + [self._velocity[u] or 0.0]
         if start in (None, zero) and all(not callable(value) and value == 0 for value in values):
             return 0.0
-        lift: Function = start or zero
         time = self.problem.geometry.time
         # Time first: corrections for compatible walls then change neither the initial value nor the velocity.
-        for axis in sorted(data, key=lambda axis: self._box[axis][0] != time):
-            faces = {(axis, side) for side in data[axis]}
-            if (start is None or self._box[axis][0] != time) and not faces <= self._met[u]:
-                lift = self._corrected(u, axis, lift)
-        return lift
+        return self._corrected(u, sorted(data, key=lambda axis: self._box[axis][0] != time), start or zero)
 
-    def _corrected(self, u: int, axis: int, lift: Function) -> Function:
-        """Return lift + P (data - lift), where P interpolates from the faces of one coordinate."""
+    def _corrected(self, u: int, axes: list[int], lift: Function) -> Function:
+        """Return lift + P (data - lift), P interpolating from the faces of one coordinate, for one after the other.
+
+        On the faces that it meets the lift is taken to be its data: it may be singular where another face begins.
+        """
+        if not axes:
+            return lift
+        *before, axis = axes
         name, a, b = self._box[axis]
         sides = self._data[u][axis]
         velocity = self._velocity[u] if name == self.problem.geometry.time else None
+        inside = self._corrected(u, before, lift)
+        met = {side for side in sides if (axis, side) in self._met[u]}
+        if inside is lift and len(met) == len(sides):
+            return lift
+        on = {s: self._corrected(u, before, function_of(v)) if s in met else inside for s, v in sides.items()}
 
         def corrected(at: Points) -> Tensor:
             x = getattr(at, name)
             s = (x - a) / (b - a)
             blend = {0: 1 - s, 1: s} if len(sides) == 2 else {next(iter(sides)): torch.ones_like(s)}
-            total = lift(at)
+            total = inside(at)
             for side, value in sides.items():
-                face = at.moved(**{name: torch.full_like(x, (a, b)[side])})
-                total = total + blend[side] * (evaluate(value, face) - lift(face))
+                if inside is not lift or side not in met:
+                    face = at.moved(**{name: torch.full_like(x, (a, b)[side])})
+                    total = total + blend[side] * (evaluate(value, face) - on[side](face))
             if velocity is not None:
                 face = at.moved(**{name: torch.full_like(x, a)})
                 total = total + (x - a) * evaluate(velocity, face)

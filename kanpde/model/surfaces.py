@@ -20,7 +20,7 @@ from kanpde.field import Points, evaluate
 from kanpde.geometry import Patch
 from kanpde.geometry.base import distinct
 from kanpde.geometry.implicit import Level, Surface
-from kanpde.problem import Dirichlet, Initial, InitialVelocity, Problem, Value
+from kanpde.problem import Dirichlet, InitialVelocity, Problem, Value
 
 Function = Callable[[Points], Tensor]
 START = "t-"
@@ -32,7 +32,10 @@ TINY = 1e-200
 
 @dataclass(frozen=True)
 class Wall:
-    """Values on a part of the boundary that is made of surfaces, and the approximate distance from it, at most 1."""
+    """A part of the boundary that is made of surfaces, and the approximate distance from it, at most 1.
+
+    `value` has the values there as a function of all points: the lift of the condition if it has one.
+    """
 
     label: str
     value: Value
@@ -135,9 +138,9 @@ class Surfaces:
         """Return the initial value as a function of all points."""
         (name, first), start = self._time, imposed.start
         assert start is not None
-        value = start.value
         if imposed.own_lift is not None:
             return imposed.own_lift
+        value = start.value
         return lambda at: evaluate(value, at.moved(**{name: torch.full_like(getattr(at, name), first)}))
 
     def _impose(self, label: str, condition: Dirichlet) -> None:
@@ -156,10 +159,9 @@ class Surfaces:
                     f"condition '{label}' sets a part of the boundary that has a value from '{other.label}' already:"
                     " keep one of them."
                 )
-        wall = Wall(label, condition.value, surfaces, self._scaled(formula.factor(surfaces)))
+        wall = Wall(label, condition.lift or condition.value, surfaces, self._scaled(formula.factor(surfaces)))
         if condition.where == START:
-            imposed.start = wall
-            imposed.own_lift = condition.lift if isinstance(condition, Initial) else None
+            imposed.start, imposed.own_lift = wall, condition.lift
         else:
             imposed.walls.append(wall)
         self.hard.add(label)
@@ -191,7 +193,8 @@ class Surfaces:
             if float(wall.distance(at.array()).abs().max()) > AGREEMENT:
                 return False
             wanted = evaluate(start, at)
-            found = evaluate(wall.value, at) if velocity is None else rate_of(wall.value, at, name)
+            value = self.problem.conditions[wall.label].value  # a lift may be singular where the wall begins
+            found = evaluate(value, at) if velocity is None else rate_of(value, at, name)
             largest = max(float(wanted.abs().max()), float(found.abs().max()), 1.0)
             if not float((wanted - found).abs().max()) <= AGREEMENT * largest:
                 return False
@@ -203,7 +206,7 @@ def interpolated(walls: Sequence[Wall]) -> Function | float:
     if not walls or (len({wall.value for wall in walls}) == 1 and not callable(walls[0].value)):
         return float(walls[0].value) if walls and not callable(walls[0].value) else 0.0
     if len(walls) == 1:
-        return lambda at: evaluate(walls[0].value, at)
+        return function_of(walls[0].value)
 
     def joined(at: Points) -> Tensor:
         x = at.array()
@@ -219,6 +222,11 @@ def interpolated(walls: Sequence[Wall]) -> Function | float:
 def replaced(wall: Wall, value: Value) -> Wall:
     """Return a wall with other data."""
     return Wall(wall.label, value, wall.surfaces, wall.distance)
+
+
+def function_of(value: Value) -> Function:
+    """Return data as a function."""
+    return lambda at: evaluate(value, at)
 
 
 def minus(value: Value, other: Function) -> Function:
