@@ -6,13 +6,14 @@ from math import log
 import numpy as np
 import pytest
 import torch
-from domains import DOMAINS, cube_arrays
+from domains import DOMAINS, cube_arrays, ring_arrays
 from torch import Tensor, exp, sin
 
 from kanpde import Ball, Box, Disk, Field, KanpdeError, Points, Problem, dirichlet, initial, neumann
 from kanpde.geometry import Geometry, Mesh
 from kanpde.metrics import errors
 from kanpde.reference import exact, ladder, solve_fem
+from kanpde.reference.fem.grid import FreeGrid, grid_of
 
 
 def harmonic(at: Points) -> Tensor:
@@ -91,6 +92,33 @@ def test_a_ring_in_time() -> None:
     )
     assert errors(solve_fem(problem, 2, 16).taylor, problem).rel_l2 < 3e-4
     assert ladder(problem) == ladder(replace(problem, geometry=Box(x=(0, 1), y=(0, 1), t=(0, 1))))
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [Box(x=(-1, 2)), Box(x=(0, 2), y=(-1, 0)), Box(x=(0, 1), y=(0, 1), z=(0, 2)), Disk(), Mesh(*ring_arrays())],
+)
+def test_points_are_found_in_the_cells(domain: Geometry) -> None:
+    """Barycentric coordinates are not negative in the domain, and give the points back from the corners."""
+    grid, x = grid_of(domain, 24), domain.sample(500, seed=3).numpy()
+    cell, place = grid.locate(x)
+    weights = np.concatenate([1 - place.sum(axis=1, keepdims=True), place], axis=1)
+    corners = grid.mesh.p.T[grid.mesh.t.T][cell]
+    np.testing.assert_allclose(np.einsum("ni,nid->nd", weights, corners), x, rtol=0, atol=1e-14)
+    straight = np.ones(len(x), dtype=bool) if grid.curved is None else ~grid.curved[cell]
+    assert straight.sum() > 250
+    assert weights[straight].min() > -1e-12
+
+
+def test_points_far_from_all_cells_belong_to_one_that_is_nearest() -> None:
+    grid = grid_of(Disk(), 16)
+    x = np.array([[0.99, 0.99], [-0.99, 0.99], [-0.99, -0.99]])
+    assert isinstance(grid, FreeGrid)
+    assert (grid.simplices(x)[0] < 0).all()
+    cell, place = grid.locate(x)
+    corners = grid.mesh.p.T[grid.mesh.t.T][cell]
+    np.testing.assert_allclose(corners[:, 0] + np.einsum("ni,nid->nd", place, corners[:, 1:] - corners[:, :1]), x)
+    assert np.linalg.norm(corners.mean(axis=1) - 0.7 * x, axis=1).max() < 0.15
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ class Mesh(Geometry):
         return self.boundaries[name]
 
     def contains(self, points: Tensor, slack: float = SLACK) -> Tensor:
-        element, place, _ = self.locator(points.detach().cpu().numpy())
+        element, place = self.locator(points.detach().cpu().numpy())
         weights = np.concatenate([1 - place.sum(axis=1, keepdims=True), place], axis=1)
         depth = weights * self._heights[element]
         width = slack * self.size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import factorial
 
 import numpy as np
@@ -106,26 +106,48 @@ class Buckets:
         return np.clip(((x - self.lower) / self.width).astype(np.int64), 0, self.shape - 1)
 
 
-class Locator:
-    """Finds the simplex of a full-dimensional mesh that a point lies in; `points` (V, d), `cells` (T, d + 1)."""
+class Simplices:
+    """The simplices of a full-dimensional mesh, with their maps to the reference simplex.
+
+    points: (V, d). cells: (T, d + 1) numbers of points. `inverse` (T, d, d) has the derivatives of these maps.
+    """
 
     def __init__(self, points: Array, cells: Numbers) -> None:
         corners = points[cells]
         self.origin = corners[:, 0]
         self.inverse = np.linalg.inv((corners[:, 1:] - corners[:, :1]).transpose(0, 2, 1))
-        self._buckets = Buckets(corners)
 
-    def __call__(self, x: Array) -> tuple[Numbers, Array, Array]:
-        """Return for points (N, d) the simplex they are deepest in (N,), the place in it (N, d) and the depth (N,).
+    def place(self, number: Numbers, x: Array) -> Array:
+        """Return the places (N, d) of points in the reference simplex, as seen from simplices with these numbers."""
+        place: Array = np.einsum("nij,nj->ni", self.inverse[number], x - self.origin[number])
+        return place
 
-        The place is in the reference simplex; the depth, the least barycentric coordinate, is negative outside. Points
-        without a simplex near have the number -1 and the depth -inf.
+    def deepest(self, x: Array, pairs: Iterable[tuple[Numbers, Numbers]]) -> tuple[Numbers, Array]:
+        """Return for points (N, d) the simplex they are deepest in (N,) and the place in the reference simplex (N, d).
+
+        `pairs` are numbers of points and of a candidate for each. The depth is the least barycentric coordinate, which
+        is negative outside. Points without candidates have the number -1.
         """
         element, local, best = np.full(len(x), -1), np.zeros_like(x), np.full(len(x), -np.inf)
-        for here, candidate in self._buckets.pairs(x):
-            place = np.einsum("nij,nj->ni", self.inverse[candidate], x[here] - self.origin[candidate])
+        for here, candidate in pairs:
+            place = self.place(candidate, x[here])
             depth = np.minimum(place.min(axis=1), 1 - place.sum(axis=1))
             better = depth > best[here]
             chosen = here[better]
             best[chosen], element[chosen], local[chosen] = depth[better], candidate[better], place[better]
-        return element, local, best
+        return element, local
+
+
+class Locator(Simplices):
+    """Finds the simplex of a full-dimensional mesh that a point lies in; `points` (V, d), `cells` (T, d + 1)."""
+
+    def __init__(self, points: Array, cells: Numbers) -> None:
+        super().__init__(points, cells)
+        self._buckets = Buckets(points[cells])
+
+    def __call__(self, x: Array) -> tuple[Numbers, Array]:
+        """Return for points (N, d) the simplex they are deepest in (N,) and the place in the reference simplex (N, d).
+
+        Points without a simplex near have the number -1.
+        """
+        return self.deepest(x, self._buckets.pairs(x))

@@ -20,7 +20,7 @@ from skfem import MeshLine, MeshTet, MeshTri, MeshTri2
 from kanpde.errors import KanpdeError
 from kanpde.geometry import Box, Geometry, Mesh, Patch
 from kanpde.geometry.base import distinct
-from kanpde.geometry.simplices import Locator
+from kanpde.geometry.simplices import Locator, Simplices
 from kanpde.reference.fem.linearise import does_not_apply
 
 BOXES = {1: MeshLine, 2: MeshTri, 3: MeshTet}
@@ -47,9 +47,17 @@ class Grid(ABC):
     def facets(self, patch: Patch) -> ndarray:
         """Return the numbers of the facets on a patch of the boundary."""
 
+    @cached_property
+    def simplices(self) -> Simplices:
+        """The cells with straight sides."""
+        return Simplices(*arrays_of(self.mesh))
+
     @abstractmethod
-    def locate(self, x: ndarray) -> ndarray:
-        """Return candidates (N, m) for the cell that points x (N, d) lie in."""
+    def locate(self, x: ndarray) -> tuple[ndarray, ndarray]:
+        """Return for points x (N, d) the cell (N,) that they are deepest in and the place in the reference cell (N, d).
+
+        The place is that in the cell with straight sides.
+        """
 
 
 class BoxGrid(Grid):
@@ -73,29 +81,32 @@ class BoxGrid(Grid):
         slack = 1e-6 * (self.upper - self.lower)[axis] / self.cells
         return self.mesh.facets_satisfying(lambda x: np.abs(x[axis] - wall) < slack, boundaries_only=True)
 
-    def locate(self, x: ndarray) -> ndarray:
+    def locate(self, x: ndarray) -> tuple[ndarray, ndarray]:
         place = (x - self.lower) / (self.upper - self.lower) * self.cells
         cell = np.clip(place.astype(np.int64), 0, self.cells - 1)
-        return self._candidates[np.ravel_multi_index(tuple(cell.T), (self.cells,) * self.dimension)]
+        candidates = self._candidates[np.ravel_multi_index(tuple(cell.T), (self.cells,) * self.dimension)]
+        everywhere = np.arange(len(x))
+        return self.simplices.deepest(x, ((everywhere, candidate) for candidate in candidates.T))
 
 
 class FreeGrid(Grid):
     """A mesh without structure; facets are known by their sorted points."""
 
     @cached_property
-    def _locator(self) -> Locator:
-        return Locator(np.ascontiguousarray(self.mesh.p.T), self.mesh.t.T.astype(np.int64))
+    def simplices(self) -> Locator:
+        return Locator(*arrays_of(self.mesh))
 
     @cached_property
     def _centres(self) -> cKDTree:
         return cKDTree(self.mesh.p[:, self.mesh.t].mean(axis=1).T)
 
-    def locate(self, x: ndarray) -> ndarray:
-        element, _, _ = self._locator(x)
+    def locate(self, x: ndarray) -> tuple[ndarray, ndarray]:
+        element, local = self.simplices(x)
         lost = element < 0
         if lost.any():  # beyond the polygon that stands for a curved boundary
             element[lost] = self._centres.query(x[lost])[1]
-        return element[:, None]
+            local[lost] = self.simplices.place(element[lost], x[lost])
+        return element, local
 
 
 class RefinedMesh(FreeGrid):
@@ -204,6 +215,11 @@ def grid_of(domain: Geometry, cells: int) -> Grid:
     raise does_not_apply(
         f"it meshes boxes, plane domains that have no mesh as a part, and imported meshes, and the domain is {domain}"
     )
+
+
+def arrays_of(mesh: SkfemMesh) -> tuple[ndarray, ndarray]:
+    """Return the points (V, d) of a mesh and the numbers of those of its cells (T, d + 1)."""
+    return np.ascontiguousarray(mesh.p.T), mesh.t.T.astype(np.int64)
 
 
 def numbers_of(mesh: SkfemMesh, facets: ndarray) -> ndarray:

@@ -102,9 +102,6 @@ class Space:
         self._lattice = self._exponents / order
         self._local = np.stack([known[order]().lbasis(self._lattice.T, i)[0] for i in range(self.basis.Nbfun)], axis=1)
         self._coefficients = np.linalg.solve(self._monomials(self._lattice), self._local)
-        corners = self.mesh.p.T[self.mesh.t.T]
-        self._origin = corners[:, 0]
-        self._inverse = np.linalg.inv((corners[:, 1:] - corners[:, :1]).transpose(0, 2, 1))
 
     @property
     def size(self) -> int:
@@ -138,24 +135,8 @@ class Space:
         return result
 
     def locate(self, x: ndarray) -> tuple[ndarray, ndarray]:
-        """Return for points x (N, d) the element (N,) and the place in the reference element (N, d).
-
-        Of the elements that the grid names, it is the one that the point is deepest in.
-        """
-        candidates = self.grid.locate(x)
-        best, element, local = np.full(len(x), -np.inf), candidates[:, 0].copy(), np.zeros_like(x)
-        for candidate in candidates.T:
-            offset = x - self._origin[candidate]
-            here = np.stack(
-                [
-                    sum(self._inverse[candidate, i, j] * offset[:, j] for j in range(self.dimension))
-                    for i in range(self.dimension)
-                ],
-                axis=1,
-            )
-            depth = np.minimum(here.min(axis=1), 1 - here.sum(axis=1))
-            better = depth > best
-            best[better], element[better], local[better] = depth[better], candidate[better], here[better]
+        """Return for points x (N, d) the element (N,) and the place in the reference element (N, d)."""
+        element, local = self.grid.locate(x)
         if self.grid.curved is not None:
             bent = self.grid.curved[element]
             local[bent] = self._unbent(element[bent], local[bent], x[bent])
@@ -177,7 +158,7 @@ class Space:
 
     def _slopes_of_place(self, element: ndarray, local: ndarray) -> ndarray:
         """Return the derivatives of the place in the reference element (N, place, space)."""
-        inverse = self._inverse[element]
+        inverse = self.grid.simplices.inverse[element]
         if self.grid.curved is not None:
             bent = self.grid.curved[element]
             _, slopes = quadratics(local[bent])
