@@ -13,11 +13,13 @@ from copy import copy
 from dataclasses import dataclass
 from functools import reduce
 from math import cos, pi, sin
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 TINY = 1e-300
+Own = TypeVar("Own", bound="Composed")
 Level = Callable[[Tensor], Tensor]
 """A function of points (N, d) with the values (N,)."""
 
@@ -90,12 +92,21 @@ class Side(Formula):
         return Side(surfaces[self.surface], self.inner)
 
 
-class And(Formula):
-    """What lies in all of several domains; everything if there are none."""
+class Composed(Formula):
+    """Several domains that are joined in one way."""
 
     def __init__(self, *parts: Formula) -> None:
         self.parts = parts
         self.leaves = tuple(surface for part in parts for surface in part.leaves)
+
+    def moved(self: Own, surfaces: dict[Surface, Surface], shift: int) -> Own:
+        other = copy(self)
+        Composed.__init__(other, *(part.moved(surfaces, shift) for part in self.parts))
+        return other
+
+
+class And(Composed):
+    """What lies in all of several domains; everything if there are none."""
 
     def level(self, x: Tensor) -> Tensor:
         return reduce(both, [part.level(x) for part in self.parts])
@@ -110,16 +121,9 @@ class And(Formula):
     def where(self, surface: Surface) -> list[Formula]:
         return [f for part in self.parts for f in (part.where(surface) if surface in part.surfaces else [part])]
 
-    def moved(self, surfaces: dict[Surface, Surface], shift: int) -> Formula:
-        return And(*(part.moved(surfaces, shift) for part in self.parts))
 
-
-class Or(Formula):
+class Or(Composed):
     """What lies in at least one of several domains."""
-
-    def __init__(self, *parts: Formula) -> None:
-        self.parts = parts
-        self.leaves = tuple(surface for part in parts for surface in part.leaves)
 
     def level(self, x: Tensor) -> Tensor:
         return reduce(either, [part.level(x) for part in self.parts])
@@ -150,9 +154,6 @@ class Or(Formula):
             f for part in self.parts for f in (part.where(surface) if surface in part.surfaces else [part.complement()])
         ]
 
-    def moved(self, surfaces: dict[Surface, Surface], shift: int) -> Formula:
-        return Or(*(part.moved(surfaces, shift) for part in self.parts))
-
 
 class Corner(Or):
     """The outside of a wedge: what lies on the one side of one line or of another, which meet in a vertex.
@@ -176,9 +177,8 @@ class Corner(Or):
     def factor(self, chosen: frozenset[Surface]) -> Level:
         return self.level if self.surfaces <= chosen else super().factor(chosen)
 
-    def moved(self, surfaces: dict[Surface, Surface], shift: int) -> Formula:
-        corner = copy(self)
-        Or.__init__(corner, *(part.moved(surfaces, shift) for part in self.parts))
+    def moved(self, surfaces: dict[Surface, Surface], shift: int) -> Corner:
+        corner = super().moved(surfaces, shift)
         corner.first = self.first + shift
         return corner
 
