@@ -111,6 +111,7 @@ def test_all_is_what_is_not_at_a_fixed_time(domain: Geometry) -> None:
 def test_domains_describe_themselves(domain: Geometry) -> None:
     assert re.match(r"\(*(Ball|Box|Disk|Ellipse|Polygon|Triangle|LShape|Mesh|Solid)\(", repr(domain))
     assert "object at" not in repr(domain)
+    assert repr(domain.named("rim")) == f"{domain.written()}.named('rim')"
 
 
 def test_names_of_a_domain_and_of_its_parts() -> None:

@@ -42,9 +42,8 @@ class Ball(Geometry):
         self._surface = quadric(self._scaled_square, self.radius)
         self.formula = Side(self._surface)
 
-    def __repr__(self) -> str:
-        label = f".named('{self.label}')" if self.label else ""
-        return f"{type(self).__name__}({shown(self.center)}, {self.radius:g}){named(self.names)}{label}"
+    def written(self) -> str:
+        return f"{type(self).__name__}({shown(self.center)}, {self.radius:g}){named(self.names)}"
 
     def interior(self) -> Patch:
         d = self.dimension
@@ -109,10 +108,9 @@ class Ellipse(Geometry):
         self._surface = quadric(self._scaled_square, min(a, b))
         self.formula = Side(self._surface)
 
-    def __repr__(self) -> str:
-        label = f".named('{self.label}')" if self.label else ""
+    def written(self) -> str:
         angle = f", {self.angle:g}" if self.angle else ""
-        return f"Ellipse({shown(self.center)}, {shown(self.semi_axes)}{angle}){named(self.names)}{label}"
+        return f"Ellipse({shown(self.center)}, {shown(self.semi_axes)}{angle}){named(self.names)}"
 
     def interior(self) -> Patch:
         a, b = self.semi_axes

@@ -81,6 +81,13 @@ class Geometry(ABC):
         With a positive slack, in units of its size, the domain is larger by so much, with a negative one smaller.
         """
 
+    @abstractmethod
+    def written(self) -> str:
+        """Return the domain as Python writes it, or what tells it from others, without its label."""
+
+    def __repr__(self) -> str:
+        return self.written() + (f".named('{self.label}')" if self.label else "")
+
     @cached_property
     def boundaries(self) -> Mapping[str, tuple[Patch, ...]]:
         """The patches of the boundary by name."""
@@ -164,9 +171,8 @@ class Combination(Geometry):
             else:
                 self.formula = And(one, other if operation == "&" else other.complement())
 
-    def __repr__(self) -> str:
-        label = f".named('{self.label}')" if self.label else ""
-        return f"({self.first!r} {self.operation} {self.second!r}){label}"
+    def written(self) -> str:
+        return f"({self.first!r} {self.operation} {self.second!r})"
 
     def contains(self, points: Tensor, slack: float = SLACK) -> Tensor:
         own, inner = slack * self.size / self.first.size, slack * self.size / self.second.size
@@ -262,9 +268,8 @@ class Product(Geometry):
                 moved.append(domain.formula.moved(self._surfaces, axes.start))
         self.formula = And(*moved) if moved else None
 
-    def __repr__(self) -> str:
-        label = f".named('{self.label}')" if self.label else ""
-        return f"({self.first!r} * {self.second!r}){label}"
+    def written(self) -> str:
+        return f"({self.first!r} * {self.second!r})"
 
     def contains(self, points: Tensor, slack: float = SLACK) -> Tensor:
         one, other = self._axes

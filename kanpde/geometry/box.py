@@ -41,10 +41,9 @@ class Box(Geometry):
         }
         self.formula = And(*map(Side, self._surfaces.values()))
 
-    def __repr__(self) -> str:
+    def written(self) -> str:
         sides = zip(self.names, self.lower, self.upper, strict=True)
-        label = f".named('{self.label}')" if self.label else ""
-        return "Box(" + ", ".join(f"{name}=({a:g}, {b:g})" for name, a, b in sides) + ")" + label
+        return "Box(" + ", ".join(f"{name}=({a:g}, {b:g})" for name, a, b in sides) + ")"
 
     def __mul__(self, other: Geometry) -> Geometry:
         if isinstance(other, Box) and not (self.label or other.label or set(self.names) & set(other.names)):

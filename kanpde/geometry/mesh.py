@@ -100,10 +100,9 @@ class Mesh(Geometry):
         tags = dict(tagged(data, blocks, d - 1))
         return cls(points, cells, tags, coordinates, source)
 
-    def __repr__(self) -> str:
+    def written(self) -> str:
         content = sha256(self.points.tobytes() + self.cells.tobytes()).hexdigest()[:12]
-        label = f".named('{self.label}')" if self.label else ""
-        return f"Mesh({self.source or 'of arrays'}, {len(self.cells)} cells, {content}){label}"
+        return f"Mesh({self.source or 'of arrays'}, {len(self.cells)} cells, {content})"
 
     def interior(self) -> Patch:
         corners = self.points[self.cells]

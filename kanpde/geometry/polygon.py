@@ -45,9 +45,8 @@ class Polygon(Geometry):
         self._surfaces = [line(*(self._edge(i) if area > 0 else self._edge(i)[::-1])) for i in range(len(corners))]
         self.formula = self._found_formula()
 
-    def __repr__(self) -> str:
-        label = f".named('{self.label}')" if self.label else ""
-        return f"Polygon([{', '.join(map(shown, self.vertices))}]){named(self.names)}{label}"
+    def written(self) -> str:
+        return f"Polygon([{', '.join(map(shown, self.vertices))}]){named(self.names)}"
 
     def interior(self) -> Patch:
         triangles = self._triangles

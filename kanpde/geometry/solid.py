@@ -59,10 +59,9 @@ class Solid(Geometry):
             for name, chosen in (tags or {}).items()
         }
 
-    def __repr__(self) -> str:
+    def written(self) -> str:
         content = sha256(self.corners.tobytes()).hexdigest()[:12]
-        label = f".named('{self.label}')" if self.label else ""
-        return f"Solid({self.source}, {len(self.corners)} triangles, {content}){label}"
+        return f"Solid({self.source}, {len(self.corners)} triangles, {content})"
 
     def interior(self) -> Patch:
         return self._interior
