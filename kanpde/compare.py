@@ -118,8 +118,8 @@ class _Comparison:
     ) -> None:
         self.sampling, self.budget, self.job, self.folder, self.display = sampling, budget, job, folder, display
         self.ladder: Sequence[tuple[int, int]] = ()
-        fem_wanted = job.baseline in ("fem", "all") and not problem.scalars
-        if fem_wanted or (problem.reference is None and not problem.scalars):
+        fem_wanted = job.baseline in ("fem", "all")
+        if fem_wanted or problem.reference is None:
             try:
                 self.ladder = ladder(problem)
             except KanpdeError as error:

@@ -78,6 +78,7 @@ def test_scalars_are_printed_and_kept_in_the_results(tmp_path: Path, capsys: pyt
     assert document["scalars"] == {"k": {"start": 1.0, "exact": 3.0}}
     assert document["methods"][0]["scalars"] == comparison.run.scalars == comparison.methods[0].scalars
     text = capsys.readouterr().out
+    assert "FEM does not apply here: it finds no unknown scalars, and the equation has k." in text
     assert "unknowns u, k" in text
     assert f"k = {comparison.run.scalars['k']:.10g}, exactly 3, off by" in text
     assert finished_methods(RunDirectory(tmp_path / "run")) == list(comparison.methods)

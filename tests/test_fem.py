@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import pi
 
 import numpy as np
@@ -10,12 +11,13 @@ import pytest
 import torch
 from torch import cos, exp, sin
 
+from kanpde.constraint import mean, observe
 from kanpde.errors import KanpdeError
 from kanpde.field import Field, Points, taylor_coefficients
 from kanpde.geometry import Box
 from kanpde.library import load_problem
 from kanpde.multiindex import IndexSet
-from kanpde.problem import Problem, dirichlet, initial, neumann, periodic, robin
+from kanpde.problem import Problem, dirichlet, initial, neumann, periodic, robin, scalar
 from kanpde.reference import FEM, burgers_cole_hopf, ladder, solve_fem
 
 Function = Callable[[Points], torch.Tensor]
@@ -339,6 +341,22 @@ def test_says_where_it_does_not_apply(box, equation, conditions, message):
     problem = Problem(box, {"equation": equation}, conditions)
     with pytest.raises(KanpdeError, match=message):
         solve_fem(problem, 1, 4)
+
+
+@pytest.mark.parametrize("solution", [ladder, lambda problem: solve_fem(problem, 1, 4)])
+def test_constraints_and_scalars_are_refused(solution):
+    """Finite elements have no place for them, and without them another problem would be solved."""
+    problem, _ = poisson()
+    with pytest.raises(KanpdeError, match=r"FEM does not apply here: it imposes no constraints, .* has 'level'"):
+        solution(replace(problem, constraints={"level": mean(value=1.0)}))
+    unknown = replace(
+        problem,
+        equations={"e": lambda u, k, at: laplace(u, at) - k},
+        constraints={"seen": observe([[0.5] * 2], [1.0])},
+        scalars={"k": scalar(1.0)},
+    )
+    with pytest.raises(KanpdeError, match=r"FEM does not apply here: it finds no unknown scalars, .* has k"):
+        solution(unknown)
 
 
 def test_says_what_is_wrong_with_the_numbers():

@@ -129,7 +129,7 @@ NO_FINITE_ELEMENTS = {
     "advection": "second order in space",
     "biharmonic_plate": "u_yyyy",
     "burgers2d": "one equation for one unknown",
-    "burgers_inverse": "reads the scalars nu",
+    "burgers_inverse": "it finds no unknown scalars, and the equation has nu",
     "cahn_hilliard": "u_xxxx",
     "eikonal": "second order in space",
     "gray_scott": "one equation for one unknown",

@@ -45,7 +45,8 @@ class StrongForm:
     """The one equation of a problem as a pointwise function of its channels.
 
     Raises KanpdeError if the problem is not one equation for one unknown, of second order in space with a leading
-    coefficient that depends on the coordinates only, and of first order in time if there is time.
+    coefficient that depends on the coordinates only, and of first order in time if there is time; and if it has
+    constraints or unknown scalars.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -54,6 +55,8 @@ class StrongForm:
                 f"it needs one equation for one unknown, and this problem has {len(problem.equations)} for"
                 f" {', '.join(problem.unknowns)}"
             )
+        if problem.scalars:
+            raise does_not_apply(f"it finds no unknown scalars, and the equation has {', '.join(problem.scalars)}")
         geometry = problem.geometry
         self.names, self.space, self.time = geometry.names, geometry.space, geometry.time
         (label,) = problem.equations
@@ -69,6 +72,8 @@ class StrongForm:
         self.rate = index(self.names.index(self.time)) if self.time else None
         self.asked = problem.indices.indices
         self._check(problem.middle())
+        if problem.constraints:
+            raise does_not_apply(f"it imposes no constraints, and the problem has '{next(iter(problem.constraints))}'")
 
     def points(self, x: ndarray, times: ndarray) -> Points:
         """Return the points x (d, N) at each of k times, k N in all; the coordinates in space can be differentiated."""
