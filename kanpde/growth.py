@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from kanpde.basis import BSpline, Learnable
+from kanpde.floats import TINY
 from kanpde.model import Network
 from kanpde.residual import System
-
-TINY = 1e-300
 
 
 def promising(network: Network, theta: Tensor, system: Callable[[Network, Tensor], System], count: int) -> list[Tensor]:

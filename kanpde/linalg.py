@@ -9,7 +9,8 @@ from math import hypot
 import torch
 from torch import Tensor
 
-TINY = 1e-300
+from kanpde.floats import TINY
+
 LINEAR = ("auto", "cholesky", "qr", "svd")
 SINGULAR = 1e-13
 """Singular values below this share of the largest one are left out."""

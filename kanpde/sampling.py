@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.field import Points
+from kanpde.floats import TINY
 from kanpde.geometry import Geometry, Patch
 
 Rule = Callable[[int, int, int], tuple[Tensor, Tensor]]
@@ -204,7 +205,7 @@ def draw_where_large(
     unit, _ = of_rule(patch, "sobol", 10 * count, seed)
     candidates = patch.place(unit).to(like)
     r = size(Points.of(names, candidates)).nan_to_num(posinf=0.0)
-    density = r / r.mean().clamp_min(1e-300) + 1
+    density = r / r.mean().clamp_min(TINY) + 1
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.multinomial(density.cpu(), count, replacement=False, generator=generator).to(like.device)
     return PointSet(Points.of(names, candidates[chosen]), like.new_full((count,), 1 / count))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from kanpde.errors import KanpdeError
+from kanpde.floats import TINY
 from kanpde.geometry import Box
 from kanpde.growth import continued, intervals, price, promising, widened
 from kanpde.model import KAN, MLP, Ansatz, Network
@@ -26,7 +27,6 @@ from kanpde.sampling import Sampling
 from kanpde.solver import Solver, State
 from kanpde.training_points import Collocation
 
-TINY = 1e-300
 RESOLVED = 1e-10
 """A relative residual below which finer stages would resolve rounding."""
 SMOOTH = 1e-3

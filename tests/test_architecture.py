@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 import kanpde
+from kanpde.floats import TINY
 
 PACKAGE = Path(kanpde.__file__).parent
 
 # Modules and folders, lowest first: each imports from those above it in this list only, or from its own folder.
 ORDER = [
-    {"errors", "files", "threads", "version"},
+    {"errors", "files", "floats", "threads", "version"},
     {"settings", "multiindex"},
     {"field", "geometry"},
     {"basis", "sampling"},
@@ -87,6 +88,15 @@ def test_modules_are_found() -> None:
 @pytest.mark.parametrize("module", modules(), ids=".".join)
 def test_imports_go_down(module: tuple[str, ...]) -> None:
     assert violations(module, imports(module)) == []
+
+
+@pytest.mark.parametrize("module", modules(), ids=".".join)
+def test_what_stands_for_zero_has_one_home(module: tuple[str, ...]) -> None:
+    tree = ast.parse(PACKAGE.joinpath(*module).with_suffix(".py").read_text())
+    numbers = [
+        node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, float)
+    ]
+    assert (TINY in numbers) == (module == ("floats",))
 
 
 def test_folders_have_no_cycles() -> None:

@@ -18,7 +18,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-TINY = 1e-300
+from kanpde.floats import TINY
+
 Own = TypeVar("Own", bound="Composed")
 Level = Callable[[Tensor], Tensor]
 """A function of points (N, d) with the values (N,)."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kanpde.basis import Activation, BSpline, Chebyshev, Fourier, Learnable
 from kanpde.errors import KanpdeError, unknown_name
+from kanpde.floats import TINY
 from kanpde.geometry import Box
 from kanpde.model.layer import Edges, Layer
 from kanpde.model.network import Network, Stage
@@ -62,7 +63,6 @@ UNSUITED = "settings with None: call suited(problem) first"
 REACH = 0.9
 """The largest activation at the start: within the next grid, [-1, 1]."""
 LEVEL_POINTS = 256
-TINY = 1e-300
 
 
 @dataclass(frozen=True)

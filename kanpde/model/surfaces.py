@@ -27,7 +27,8 @@ START = "t-"
 SAMPLES = 1000
 AGREEMENT = 1e-9
 """By how much data on a wall may differ from the initial ones there, relative to the largest of them."""
-TINY = 1e-200
+LEAST_WEIGHT = 1e-200
+"""Added to weights, so that where walls meet their data have equal shares."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ def interpolated(walls: Sequence[Wall]) -> Function | float:
         x = at.array()
         distances = [wall.distance(x) for wall in walls]
         # 1 / d_i times the product of all distances, so that nothing is divided by zero on a wall.
-        weights = [reduce(torch.mul, distances[:i] + distances[i + 1 :]) + TINY for i in range(len(walls))]
+        weights = [reduce(torch.mul, distances[:i] + distances[i + 1 :]) + LEAST_WEIGHT for i in range(len(walls))]
         data, shares = torch.stack([evaluate(wall.value, at) for wall in walls]), torch.stack(weights)
         return (shares * data).sum(dim=0) / shares.sum(dim=0)
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from kanpde.errors import KanpdeError
 from kanpde.field import Field, Points, evaluate
+from kanpde.floats import TINY
 from kanpde.geometry import Box
 from kanpde.multiindex import IndexSet, MultiIndex
 from kanpde.problem import Condition, Equation, Initial, InitialVelocity, Problem, Value
@@ -205,8 +206,8 @@ class _Solution:
                 length /= 2
                 continue
             scale = np.maximum(scale, np.abs(c).max(axis=(1, 2), keepdims=True))
-            tail = float((np.abs(c[:, -2:]) / np.maximum(scale, 1e-300)).max())
-            growth = 0.9 * (reference.tolerance / max(tail, 1e-300)) ** (1 / reference.degree)
+            tail = float((np.abs(c[:, -2:]) / np.maximum(scale, TINY)).max())
+            growth = 0.9 * (reference.tolerance / max(tail, TINY)) ** (1 / reference.degree)
             if tail > reference.tolerance:
                 length *= min(max(growth, 0.2), 0.7)
                 continue
@@ -243,7 +244,7 @@ class _Solution:
             except (LinAlgError, ValueError):
                 return None
             c = c - step
-            change = float((np.abs(step).max(axis=(1, 2)) / np.maximum(np.abs(c).max(axis=(1, 2)), 1e-300)).max())
+            change = float((np.abs(step).max(axis=(1, 2)) / np.maximum(np.abs(c).max(axis=(1, 2)), TINY)).max())
             # At the end rounding keeps the steps from becoming smaller.
             if change <= ROUNDING or (before < 1e-7 and change > 0.1 * before):
                 return c

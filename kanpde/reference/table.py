@@ -16,6 +16,7 @@ from torch import Tensor
 
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.field import Points
+from kanpde.floats import TINY
 from kanpde.geometry import Geometry
 from kanpde.multiindex import IndexSet, MultiIndex
 from kanpde.problem import Reference
@@ -63,7 +64,7 @@ class Grid(Reference):
         if self._given is not None:
             return self._given
         e2, e4 = self._without(2), self._without(4)
-        gain = min(max(e4 / max(e2, 1e-300), 1.0), 2.0 ** (self.degree + 1))
+        gain = min(max(e4 / max(e2, TINY), 1.0), 2.0 ** (self.degree + 1))
         return max(e2 / gain, 1e-15)
 
     def taylor(self, at: Points, indices: IndexSet) -> Tensor:
@@ -110,7 +111,7 @@ class Grid(Reference):
             )
         spline = self._through([a[r] for a, r in zip(self.axes, rows, strict=True)], self.values[np.ix_(*rows)])
         grid = np.stack(np.meshgrid(*self.axes, indexing="ij"), axis=-1)
-        return float(np.linalg.norm(spline(grid) - self.values) / max(np.linalg.norm(self.values), 1e-300))
+        return float(np.linalg.norm(spline(grid) - self.values) / max(np.linalg.norm(self.values), TINY))
 
 
 class Scattered(Reference):
@@ -151,7 +152,7 @@ class Scattered(Reference):
 
     @cached_property
     def _extent(self) -> Array:
-        return np.maximum(np.ptp(self.points, axis=0), 1e-300)
+        return np.maximum(np.ptp(self.points, axis=0), TINY)
 
     @cached_property
     def _nearest(self) -> KDTree:

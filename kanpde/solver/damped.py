@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from kanpde.errors import KanpdeError
+from kanpde.floats import TINY
 from kanpde.linalg import Solve, solve_least_squares
 from kanpde.model import Change
 from kanpde.residual import Linearisation, System
@@ -103,7 +104,7 @@ class DampedGaussNewton(Solver):
             step = self._accelerated(system, state, step, along, solve)
             trial, loss = self._projected(system, state.theta + step)
             if isfinite(loss) and loss < state.loss:
-                gain = (state.loss - loss) / max(predicted, 1e-300)
+                gain = (state.loss - loss) / max(predicted, TINY)
                 damping = max(m["damping"] * max(1 / 3, 1 - (2 * min(gain, 2.0) - 1) ** 3), self.least_damping)
                 memory = {**m, "damping": damping, "growth": 2.0, "step": step}
                 return self._linearised(system, trial, memory)

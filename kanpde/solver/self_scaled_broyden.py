@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from kanpde.errors import KanpdeError, unknown_name
+from kanpde.floats import TINY
 from kanpde.model import Change
 from kanpde.residual import System
 from kanpde.solver.base import Solver, State
@@ -56,7 +57,7 @@ class SelfScaledBroyden(Solver):
             loss, gradient = system.linearised(state.theta + length * p).gradient()
             return Trial(length, loss, float(gradient @ p), gradient)
 
-        first = 1.0 if h is not None else min(1.0, 1 / max(float(g.abs().sum()), 1e-300))
+        first = 1.0 if h is not None else min(1.0, 1 / max(float(g.abs().sum()), TINY))
         found = strong_wolfe(evaluate, start, first) if start.slope < 0 else None
         theta = state.theta if found is None else state.theta + found.length * p
         if found is None or torch.equal(theta, state.theta):
