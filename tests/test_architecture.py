@@ -12,6 +12,7 @@ from kanpde.floats import TINY
 PACKAGE = Path(kanpde.__file__).parent
 
 # Modules and folders, lowest first: each imports from those above it in this list only, or from its own folder.
+# Points are drawn from geometries alone, and constraints, which problems hold, draw some: `sampling` is below both.
 ORDER = [
     {"errors", "files", "floats", "threads", "version"},
     {"settings", "multiindex"},
@@ -88,6 +89,19 @@ def test_modules_are_found() -> None:
 @pytest.mark.parametrize("module", modules(), ids=".".join)
 def test_imports_go_down(module: tuple[str, ...]) -> None:
     assert violations(module, imports(module)) == []
+
+
+def test_the_documented_levels_are_those_of_the_imports() -> None:
+    text = (Path(__file__).parent.parent / "docs/how-it-works.md").read_text().split("## Levels of modules")[1]
+    rows = [line.split("|")[2] for line in text.splitlines() if "`" in line and line.startswith("| ")]
+    level = {name.rstrip("/"): number for number, row in enumerate(rows) for name in row.split("`")[1::2]}
+    assert set(level) <= set(LEVELS)
+    assert {"sampling", "problem", "model", "solver", "run"} <= set(level)
+    for module in modules():
+        for name in imports(module):
+            if name[0] == "kanpde" and module[0] in level:
+                target = part_of_package(name)
+                assert level.get(target, -1) <= level[module[0]], f"{'.'.join(module)} imports {'.'.join(name)}"
 
 
 @pytest.mark.parametrize("module", modules(), ids=".".join)
