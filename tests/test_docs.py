@@ -205,6 +205,23 @@ def test_what_null_means_is_what_is_chosen() -> None:
     assert listed == [(name, *(spelled(choice.get(name)) for choice in choices)) for name, *_ in listed]
 
 
+COMPUTED = re.findall(r"^\| `(\w+)` \| .*, (\de-\d+) \|$", text_of("README.md"), flags=re.MULTILINE)
+
+
+def test_computed_references_are_listed() -> None:
+    assert {"burgers1d", "burgers2d", "cahn_hilliard", "fisher_kpp"} <= {name for name, _ in COMPUTED}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "stated"), COMPUTED)
+def test_stated_errors_of_references_are_theirs(name: str, stated: str) -> None:
+    """One digit is stated. What is rounding differs from machine to machine."""
+    reference = library.load_problem(name).reference
+    assert reference is not None
+    digit = float("1" + stated[1:])
+    assert abs(reference.error - float(stated)) < 0.6 * digit or max(reference.error, float(stated)) < 1e-12
+
+
 def test_links_lead_somewhere() -> None:
     pages = ["README.md", "CONTRIBUTING.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").glob("*.md")))]
     links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text_of(page))]
