@@ -13,18 +13,22 @@ from kanpde.model import Network
 from kanpde.residual import System
 
 
-def promising(network: Network, theta: Tensor, system: Callable[[Network, Tensor], System], count: int) -> list[Tensor]:
-    """Return masks (G,) of the `count` intervals of the first layer whose halving promises most.
+def promising(
+    network: Network, theta: Tensor, system: Callable[[Network, Tensor], System], count: int
+) -> tuple[list[Tensor], float]:
+    """Return masks (G,) of the `count` intervals of the first layer whose halving promises most, and what it promises.
 
     A knot in the middle of interval j adds, up to old functions, the B-spline centred there. Its coefficients would
-    lower the loss by about the squared gradient over the diagonal of J^T J, which is compared over all inputs. `system`
-    gives the residuals of a network with parameters (P,).
+    lower the loss by about half the squared gradient over the diagonal of J^T J, which is compared over all inputs. The
+    promise is the sum of these decreases relative to the loss; it may exceed 1, since the splines are not orthogonal.
+    `system` gives the residuals of a network with parameters (P,).
     """
     splines = [e.basis for e in network.layers[0].edges if isinstance(e.basis, BSpline)]
     every = [torch.ones(b.intervals, dtype=torch.bool, device=theta.device) for b in splines]
     finer, change = network.bisected(every)
     theta = change.parameters(theta)
-    gradient, diagonal = system(finer, theta).linearised(theta).slopes()
+    there = system(finer, theta)
+    gradient, diagonal = there.linearised(theta).slopes()
     shape = finer.layers[0].features, finer.layers[0].outputs
     gains = (gradient.square() / diagonal.clamp_min(TINY))[finer.places[0]].view(shape).sum(dim=1)
     found = []
@@ -32,10 +36,12 @@ def promising(network: Network, theta: Tensor, system: Callable[[Network, Tensor
         if isinstance(e.basis, BSpline):
             centre = torch.arange(e.basis.intervals // 2, device=theta.device) * 2 + (e.basis.degree + 1) // 2
             found.append(part[0, centre % e.basis.size])
-    order = torch.cat(found).argsort(descending=True, stable=True)
+    every_gain = torch.cat(found)
+    order = every_gain.argsort(descending=True, stable=True)
     chosen = torch.zeros_like(order, dtype=torch.bool)
     chosen[order[:count]] = True
-    return list(chosen.split([b.intervals for b in splines]))
+    promise = 0.5 * float(every_gain[chosen].sum()) / max(there.loss(theta), TINY)
+    return list(chosen.split([b.intervals for b in splines])), promise
 
 
 def widened(network: Network, theta: Tensor, wider: Network, random: Tensor) -> Tensor:

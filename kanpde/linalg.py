@@ -41,9 +41,11 @@ class Cholesky:
 
 def cholesky(matrix: Tensor, damping: Tensor) -> Cholesky | None:
     """Return the equilibrated factor of A + diag(damping), A (P, P) positive semidefinite, or None if it fails."""
-    damped = matrix + torch.diag(damping)
-    scale = damped.diagonal().clamp_min(TINY).rsqrt()
-    lower, info = torch.linalg.cholesky_ex(damped * scale * scale[:, None])
+    diagonal = matrix.diagonal() + damping
+    scale = diagonal.clamp_min(TINY).rsqrt()
+    damped = (matrix * scale).mul_(scale[:, None])  # in place: passing over it takes time
+    damped.diagonal().copy_(diagonal * scale.square())
+    lower, info = torch.linalg.cholesky_ex(damped)
     return Cholesky(scale, lower) if int(info) == 0 else None
 
 

@@ -85,7 +85,7 @@ class Sampling:
 
     rule: str = "sobol"
     points: int | None = None
-    ratio: float = 5.0
+    ratio: float = 3.0
     least: int = 1000
     boundary: float = 4.0
     adaptive: float = 0.0

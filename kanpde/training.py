@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kanpde.balance import balanced
 from kanpde.errors import KanpdeError
 from kanpde.floats import TINY
 from kanpde.geometry import Box
@@ -37,12 +38,14 @@ ENOUGH = 1e-5
 """A relative residual above which the equations are tried again with more product nodes."""
 HORIZONS = 10
 """Steps in which the time of a growing network goes from the start to the end of its interval."""
-CLOSE = 1e-3
+CLOSE = 3e-3
 """A relative residual below which a growing network goes on in time."""
 GROWTHS = 3
 """A growing network goes on in time after so many growths, however large the residual."""
 HELPFUL = 1.5
 """More knots are followed by more product nodes unless they have divided the residual by this."""
+PROMISING = 0.15
+"""More knots come first if they promise to lower the loss by so much, relative to the loss (`growth.promising`)."""
 MORE_KNOTS, MORE_PRODUCTS = 0.15, 0.3
 """What a growth adds, relative to what there is."""
 LITTLE = 0.03
@@ -50,6 +53,8 @@ LITTLE = 0.03
 GROWTH_ITERATIONS = 60
 SETTLING, SETTLING_PRODUCTS = 20, 30
 """Iterations of a growing network, or of one with new product nodes, before it may be judged."""
+BALANCING = 10
+"""A growing network balances its product nodes every so many iterations."""
 HALVING = 12
 """A growing network grows on when so many iterations do not halve the loss."""
 OVERFIT = 4.0
@@ -249,7 +254,7 @@ class Trainer:
                 self._attempt_more()
             elif p.horizon == 1 and 2 * loss <= RESOLVED**2:
                 p.phase, p.stopped = "done", stopped
-            elif not grown:
+            elif not grown or (self._adaptive and (p.grew or sqrt(2 * state.loss) < p.residual / HELPFUL)):
                 self._grow(network, sqrt(2 * state.loss))
             elif not self._adaptive and p.stage < len(self.stages):
                 self._refine(network)
@@ -345,6 +350,9 @@ class Trainer:
                     system, state, p.redraws, p.drawn = moved, begun, number, state.theta
             state = self._step(system, state)
             p.iteration += 1
+            if self._adaptive and p.iteration % BALANCING == 0 and not state.stopped:
+                theta = self._balanced(network, state.theta)
+                state = self.solver.init(system, theta, self.solver.saved(state))
             if self._gamma():
                 system, state = self._ease(network, system, state)
             due = self._due() or bool(state.stopped)
@@ -392,25 +400,42 @@ class Trainer:
         self._take(finer, cover, refine)
 
     def _grow(self, network: Network, residual: float) -> None:
-        """Go on in time where the residual is small enough, or else let grow what limits it: knots or products."""
+        """Go on in time where the residual is small enough, or else let grow what helps: knots, or product nodes."""
         p = self.position
+        assert p.theta is not None
+        p.theta = self._balanced(network, p.theta.to(self.like))
         knots, products = self._room(network)
         if p.horizon < 1 and (residual <= CLOSE or p.growths == GROWTHS or knots + products == 0 or self._late()):
             self._go_on(network)
             return
-        unhelpful = p.growths > 0 and p.grew == "knots" and residual > p.residual / HELPFUL
-        p.grew = "products" if products and (unhelpful or not knots) else "knots"
+        helpful = not p.growths or residual <= p.residual / HELPFUL
+        least = PROMISING if products and (helpful or p.grew != "products") else 0.0
         p.growths, p.residual = p.growths + 1, residual
-        if p.grew == "knots":
-            wider, cover = self._covering(network)
-            assert p.theta is not None
-            more = min(knots, max(2, round(MORE_KNOTS * intervals(network))))
-            finer, refine = wider.bisected(
-                promising(wider, cover.parameters(p.theta.to(self.like)), self._system_of, more)
-            )
-            self._take(finer, cover, refine)
-        else:
+        if knots and (helpful or p.grew != "knots" or not products) and self._cut(network, knots, least):
+            p.grew = "knots"
+        elif products:
+            p.grew = "products"
             self._widen(network, min(products, max(2, round(MORE_PRODUCTS * network.layers[0].products))))
+        else:
+            p.grew = ""
+            self._next_stage()
+
+    def _cut(self, network: Network, room: int, least: float) -> bool:
+        """Cut the intervals that promise most, exactly, if together they promise at least so much."""
+        assert self.position.theta is not None
+        wider, cover = self._covering(network)
+        theta = cover.parameters(self.position.theta.to(self.like))
+        count = min(room, max(2, round(MORE_KNOTS * intervals(network))))
+        chosen, promise = promising(wider, theta, self._system_of, count)
+        if promise < least:
+            return False
+        finer, refine = wider.bisected(chosen)
+        self._take(finer, cover, refine)
+        return True
+
+    def _balanced(self, network: Network, theta: Tensor) -> Tensor:
+        """Return parameters (P,) of the same function, with balanced product nodes."""
+        return balanced(network, theta, self.collocation.spread(self.position.horizon))
 
     def _go_on(self, network: Network) -> None:
         """Let points lie in a longer part of the time interval."""

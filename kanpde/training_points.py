@@ -69,6 +69,12 @@ class Collocation:
         sets = self._sets("sobol", count, HELD_OUT_SEED + self.seed, network, horizon)
         return System(self.ansatz, network, sets, self.scales)
 
+    def spread(self, horizon: float) -> Tensor:
+        """Return evenly distributed points (N, d) of the domain."""
+        geometry = self._domain(horizon)
+        patch = (geometry.interior(),)
+        return draw(patch, geometry.names, "sobol", 2 * HELD_OUT_LEAST, HELD_OUT_SEED, self.like).at.array()
+
     def _domain(self, horizon: float) -> Geometry:
         geometry = self.ansatz.problem.geometry
         return geometry.until(horizon) if isinstance(geometry, Box) and horizon < 1 else geometry

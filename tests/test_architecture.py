@@ -22,7 +22,7 @@ ORDER = [
     {"problem"},
     {"model", "library"},
     {"linalg", "residual"},
-    {"check", "solver", "reference", "training_points", "growth"},
+    {"check", "solver", "reference", "training_points", "growth", "balance"},
     {"metrics", "training"},
     {"march", "record"},
     {"plot"},

@@ -90,9 +90,10 @@ def test_knots_go_where_the_front_is(device: torch.device) -> None:
     for _ in range(8):
         state = solver.step(system(network, theta), state)
     theta = state.theta
-    along_x, along_y = promising(network, theta, system, 2)
+    (along_x, along_y), promise = promising(network, theta, system, 2)
     assert (len(along_x), len(along_y)) == (10, 10)
-    everywhere = promising(network, theta, system, 20)
+    everywhere, more = promising(network, theta, system, 20)
     assert all(bool(mask.all()) for mask in everywhere)
+    assert 0.1 < promise <= more
     assert set(along_x.nonzero()[:, 0].tolist()) <= {2, 3, 4}  # from 0.2 to 0.5
     assert not along_y.any()

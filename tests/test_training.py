@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import replace
-from math import isnan
+from math import inf, isnan
 from time import perf_counter
 from typing import Any
 
@@ -210,8 +210,11 @@ def test_growing_networks_end_where_the_run_ended(
         assert [row["loss"] for row in end.history] == [row["loss"] for row in position.history]
 
 
-def test_growth_does_not_change_the_function(problem: Problem, device: torch.device) -> None:
+def test_growth_does_not_change_the_function(
+    problem: Problem, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Knots, and where they do not help product nodes, until there is nothing left to add."""
+    monkeypatch.setattr(kanpde.training, "PROMISING", 0.0)
     model = replace(GROWING, grid=(7, 2), start_products=1)
     case = trainer(problem, model, replace(SOLVER, starts=1), iterations=5, device=device)
     _, _, position = case.run()
@@ -229,6 +232,20 @@ def test_growth_does_not_change_the_function(problem: Problem, device: torch.dev
         assert close(case.ansatz.taylor(network, position.theta, at, value), before, 1e-11)
     assert kinds == ["knots", "products", "knots"]
     assert network.layers[0].products == 3
+
+
+def test_knots_that_promise_little_are_not_cut(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kanpde.training, "PROMISING", inf)
+    case = trainer(problem, replace(GROWING, products=6))
+    position = case.position = Position(attempt=1)
+    network = case._network({})
+    position.theta = case.model.initial_parameters(network, torch.Generator().manual_seed(1))
+    case._grow(network, 1.0)
+    assert position.grew == "products"
+    case._grow(case._network(position.bases), 1.0)
+    assert position.grew == "knots"  # whatever they promise, since nodes did not help
+    case._grow(case._network(position.bases), 0.1)
+    assert position.grew == "products"
 
 
 def test_a_growing_network_is_not_judged_by_what_it_has_not_seen() -> None:

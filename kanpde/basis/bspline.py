@@ -19,6 +19,8 @@ from torch import Tensor
 from kanpde.basis.base import Learnable
 
 Extended = NDArray[np.longdouble]
+NARROW = 1e-3
+"""A range narrower than this, relative to the present interval, gets no interval of its own."""
 
 
 def polynomials(knots: Extended, degree: int) -> Extended:
@@ -182,11 +184,21 @@ class BSpline(Learnable):
         Also the map (I, K', K) of coefficients, which leaves each function unchanged on [lower, upper]: intervals that
         the range meets stay, and new ones continue the end polynomials. A range may exceed the present grid by half an
         interval before one is added. All grids keep one number of intervals, at most twice the present one, since
-        continuing polynomials far loses digits: beyond that they go on outside the grid. Periodic splines and those on
-        other than uniform knots stay as they are.
+        continuing polynomials far loses digits: beyond that they go on outside the grid. A single interval becomes the
+        range itself, so that polynomials get no knots. Periodic splines and those on other than uniform knots stay as
+        they are.
         """
         if self.periodic or self.step is None:
             return self, torch.eye(self.size, dtype=lower.dtype, device=lower.device).expand(len(lower), -1, -1)
+        if self.intervals == 1:
+            wide = upper - lower > NARROW * self.step
+            new = BSpline.uniform(
+                self.degree,
+                1,
+                torch.where(wide, lower, self.breaks[:, 0]),
+                torch.where(wide, upper, self.breaks[:, 1]),
+            )
+            return new, self._map(new)
         start, limit = self.breaks[:, 0], 2 * self.intervals
         low, high = (lower - start) / self.step, (upper - start) / self.step
         first = torch.floor(torch.where(low < 0, low + 0.5, low)).clamp(-limit, self.intervals - 1).long()

@@ -22,6 +22,7 @@ from kanpde.residual import Linearisation, System
 from kanpde.solver.base import Solver, State
 
 MAX_DAMPING = 1e10
+FALL = 0.1
 CAUTIOUS_DAMPING = 1e-5
 """The least damping on parameters or points that are partly new."""
 ACCELERATION_STEP = 0.1
@@ -105,7 +106,7 @@ class DampedGaussNewton(Solver):
             trial, loss = self._projected(system, state.theta + step)
             if isfinite(loss) and loss < state.loss:
                 gain = (state.loss - loss) / max(predicted, TINY)
-                damping = max(m["damping"] * max(1 / 3, 1 - (2 * min(gain, 2.0) - 1) ** 3), self.least_damping)
+                damping = max(m["damping"] * max(FALL, 1 - (2 * min(gain, 2.0) - 1) ** 3), self.least_damping)
                 memory = {**m, "damping": damping, "growth": 2.0, "step": step}
                 return self._linearised(system, trial, memory)
         memory = {**m, "damping": m["damping"] * m["growth"], "growth": 2 * m["growth"]}
