@@ -57,8 +57,11 @@ SUMS: dict[str, Any] = {
     "knots": "uniform",
     "noise": 0.1,
 }
-GENERAL: dict[str, Any] = {"products": 8, "start_products": None}
-"""What differs for affine equations where the domain is no box: its factor is no product of functions."""
+GENERAL: dict[str, Any] = {"products": 12, "start_products": None, "degree": (9, 1), "start_grid": 30}
+"""What differs for affine equations where the domain is no box: its factor is no product of functions, and has details.
+
+From a first grid that does not resolve them training does not find back.
+"""
 UNSUITED = "settings with None: call suited(problem) first"
 REACH = 0.9
 """The largest activation at the start: within the next grid, [-1, 1]."""

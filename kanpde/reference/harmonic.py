@@ -70,6 +70,11 @@ class Series:
     powers: int
     corners: tuple[Corner, ...]
 
+    @property
+    def count(self) -> int:
+        """The number of functions."""
+        return self.degree + 1 + len(self.poles) * (self.powers + 1) + sum(corner.terms for corner in self.corners)
+
     def terms(self, z: Complex, order: int) -> Iterator[Complex]:
         """Yield the derivative of this order of every function at points z (N,)."""
         place = (z - self.centre) / self.size
@@ -136,8 +141,7 @@ class Harmonic(Reference):
     @property
     def _count(self) -> int:
         """Points on each patch of the boundary."""
-        columns = self.series.columns(np.zeros(1, dtype=np.complex128) + self.series.centre + TINY).shape[1]
-        return ROWS * columns // len(self._walls) + 16
+        return 2 * ROWS * self.series.count // len(self._walls) + 16
 
     @cached_property
     def _coefficients(self) -> Array:
