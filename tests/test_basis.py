@@ -312,8 +312,9 @@ def test_covering_moves_a_single_interval(degree: int, device: torch.device) -> 
     low, high = torch.tensor([[-1.7, 0.25], [0.9, 0.25]], dtype=torch.float64, device=device)
     covering, change = basis.covering(low, high)
     assert covering.intervals == 1
-    assert close(covering.breaks, torch.tensor([[-1.7, 0.9], [0.24, 0.26]]).to(like), 1e-14)
-    z, c = torch.linspace(-2, 2, 9).to(like)[:, None].expand(-1, 2), random(2, basis.size, like=like)
+    assert close(covering.breaks, like.new_tensor([[-1.7, 0.9], [0.24, 0.26]]), 1e-14)
+    z = low + (high - low) * torch.linspace(0, 1, 9, dtype=torch.float64, device=device)[:, None]
+    c = random(2, basis.size, like=z)
     before = (basis.taylor(z, 1) * c).sum(dim=-1)
     after = (covering.taylor(z, 1) * (change @ c[..., None])[..., 0]).sum(dim=-1)
     assert close(after, before, 1e-11)

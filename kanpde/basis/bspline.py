@@ -187,8 +187,8 @@ class BSpline(Learnable):
         the range meets stay, and new ones continue the end polynomials. A range may exceed the present grid by half an
         interval before one is added. All grids keep one number of intervals, at most twice the present one, since
         continuing polynomials far loses digits: beyond that they go on outside the grid. A single interval becomes
-        [lower, upper], so that polynomials stay polynomials. Periodic splines and those on other than uniform knots stay
-        as they are.
+        [lower, upper], so that polynomials stay polynomials. Periodic splines and those on other than uniform knots
+        stay as they are.
         """
         if self.periodic or self.step is None:
             return self, torch.eye(self.size, dtype=lower.dtype, device=lower.device).expand(len(lower), -1, -1)

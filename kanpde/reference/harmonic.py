@@ -1,10 +1,10 @@
 """Laplace's and Poisson's equation in the plane: sums of harmonic functions that fit the data on the boundary.
 
 Polynomials, powers and logarithms about points in holes and outside, and the singular functions of corners, by least
-squares on the boundary (Fox, Henrici & Moler 1967; Betcke & Trefethen 2005, Reviving the Method of Particular Solutions;
-Trefethen 2018, Series Solution of Laplace Problems). Every term is the real or imaginary part of an analytic function
-of z = x + i y, so derivatives are closed forms and the equation holds to rounding. What is left is a misfit on the
-boundary, and by the maximum principle the error is nowhere larger than that.
+squares on the boundary (Fox, Henrici & Moler 1967; Betcke & Trefethen 2005, Reviving the Method of Particular
+Solutions; Trefethen 2018, Series Solution of Laplace Problems). Every term is the real or imaginary part of an analytic
+function of z = x + i y, so derivatives are closed forms and the equation holds to rounding. What is left is a misfit on
+the boundary, and by the maximum principle the error is nowhere larger than that.
 """
 
 from __future__ import annotations
@@ -189,7 +189,9 @@ def harmonic(
         raise KanpdeError(f"{domain}: the harmonic reference is for domains in the plane, without time.")
     for label, condition in conditions.items():
         if not isinstance(condition, Dirichlet):
-            raise KanpdeError(f"condition '{label}' is of the kind {condition.kind}: the harmonic reference needs dirichlet.")
+            raise KanpdeError(
+                f"condition '{label}' is of the kind {condition.kind}: the harmonic reference needs dirichlet."
+            )
     values = {condition.where: condition.value for condition in conditions.values()}
     given = {id(patch) for where in values for patch in domain.boundary(where)}
     if given != {id(patch) for patch in distinct(domain)}:
@@ -206,7 +208,9 @@ def harmonic(
     radii = tuple(float(np.abs(boundary - centre).min()) for centre in centres)
     vertices = corners_of(domain, corners) if isinstance(domain, Polygon) and corners else ()
     size = abs(upper - lower) / 2
-    return Harmonic(domain, values, particular, Series((lower + upper) / 2, size, degree, centres, radii, powers, vertices))
+    return Harmonic(
+        domain, values, particular, Series((lower + upper) / 2, size, degree, centres, radii, powers, vertices)
+    )
 
 
 def corners_of(polygon: Polygon, terms: int) -> tuple[Corner, ...]:
@@ -228,7 +232,7 @@ def falling(power: float, order: int) -> float:
 
 
 def logarithm(z: Complex, n: int, order: int) -> Complex:
-    """Return the derivative of z^n log z: a z^(n - order) log z + b z^(n - order), with a and b one order after another."""
+    """Return a derivative of z^n log z, which is z^(n - order) (a log z + b) with a and b found order by order."""
     a, b = 1.0, 0.0
     for m in range(order):
         a, b = a * (n - m), a + b * (n - m)
