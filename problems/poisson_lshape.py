@@ -4,9 +4,9 @@
 grows like r^(2/3). Source: Lu, Meng, Mao & Karniadakis 2021, DeepXDE: A Deep Learning Library for Solving Differential
 Equations, section 4.1 (turned).
 
-The data are those of the boundary, 0, and inside a function with the logarithms that the constant source brings into
-every corner (Grisvard 1985, Elliptic Problems in Nonsmooth Domains), faded out at the distance 1. They are known
-beforehand; how large the powers r^(2/3), r^(4/3), ... are is not, and no part of it.
+The lift has the logarithms that the constant source brings into every corner (Grisvard 1985, Elliptic Problems in
+Nonsmooth Domains), faded out at the distance 1. They are known beforehand; how large the powers r^(2/3), r^(4/3), ...
+are is not, and is no part of it.
 """
 
 from math import pi, sqrt
@@ -43,7 +43,7 @@ def problem() -> Problem:
         convex = [(1 - x, y), (1 - x, 1 - y), (1 + x, 1 - y), (1 + x, 1 + y), (-x, 1 + y)]
         return inner(x, y) + sum(outer(a, b) for a, b in convex)
 
-    conditions = {"walls": dirichlet("all", corners)}
+    conditions = {"walls": dirichlet("all", 0.0, lift=corners)}
     return Problem(
         geometry=domain,
         equations={"poisson": poisson},
