@@ -157,11 +157,13 @@ def solve_least_squares(matrix: Tensor, right: Tensor, ridge: float) -> Tensor |
     """Return x that minimises |A x - b|^2 + ridge |D x|^2, D the column norms of A (R, P); None if that fails.
 
     QR of the columns scaled to norm 1, with the ridge as extra rows, so that rank deficiency is harmless on every
-    device. More accurate than the normal equations, whose error grows with the square of the condition number.
+    device. More accurate than the normal equations, whose error grows with the square of the condition number. What
+    belongs to columns that vanish, up to rounding of the largest one, is 0: it could be anything.
     """
-    norms = matrix.norm(dim=0).clamp_min(TINY)
+    norms = matrix.norm(dim=0)
+    scale = torch.where(norms > SINGULAR * norms.max(), 1 / norms, 0.0)
     size = matrix.shape[1]
-    rows = torch.cat([matrix / norms, ridge**0.5 * torch.eye(size, dtype=matrix.dtype, device=matrix.device)])
+    rows = torch.cat([matrix * scale, ridge**0.5 * torch.eye(size, dtype=matrix.dtype, device=matrix.device)])
     q, r = torch.linalg.qr(rows)
-    x = torch.linalg.solve_triangular(r, (q[: len(right)].T @ right)[:, None], upper=True)[:, 0] / norms
-    return finite(x)
+    x = torch.linalg.solve_triangular(r, (q[: len(right)].T @ right)[:, None], upper=True)[:, 0]
+    return finite(scale * x)

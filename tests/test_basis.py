@@ -304,6 +304,22 @@ def test_covering_is_exact(degree: int, lower: list[float], upper: list[float], 
     assert not close(1.01 * after, before, 1e-11)
 
 
+@pytest.mark.parametrize("degree", [1, 3])
+def test_covering_moves_a_single_interval(degree: int, device: torch.device) -> None:
+    """A polynomial stays one: pieces of low degree would have kinks that no residual at points sees."""
+    like = torch.ones(2, dtype=torch.float64, device=device)
+    basis = BSpline.uniform(degree, 1, -like, like)
+    low, high = torch.tensor([[-1.7, 0.25], [0.9, 0.25]], dtype=torch.float64, device=device)
+    covering, change = basis.covering(low, high)
+    assert covering.intervals == 1
+    assert close(covering.breaks, like.new_tensor([[-1.7, 0.9], [0.24, 0.26]]), 1e-14)
+    z = low + (high - low) * torch.linspace(0, 1, 9, dtype=torch.float64, device=device)[:, None]
+    c = random(2, basis.size, like=z)
+    before = (basis.taylor(z, 1) * c).sum(dim=-1)
+    after = (covering.taylor(z, 1) * (change @ c[..., None])[..., 0]).sum(dim=-1)
+    assert close(after, before, 1e-11)
+
+
 def test_covering_covers(device: torch.device) -> None:
     basis = spline(5, device)
     start, end = basis.breaks[:, 0], basis.breaks[:, -1]

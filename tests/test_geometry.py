@@ -114,6 +114,24 @@ def test_domains_describe_themselves(domain: Geometry) -> None:
     assert repr(domain.named("rim")) == f"{domain.written()}.named('rim')"
 
 
+CURVATURES = {
+    "disk": 1 / 0.7,
+    "ball": 1 / 0.8,
+    "ball in four dimensions": 2.0,
+    "ellipse": 3 / 0.5**2,
+    "L-shape": 0.0,
+    "box with holes": 5.0,
+    "box": 0.0,
+    "annulus in time": 1 / 0.3,
+    "mesh of a ring": 0.0,
+}
+
+
+@pytest.mark.parametrize("name", CURVATURES)
+def test_curvatures(name: str) -> None:
+    assert DOMAINS[name].curvature == pytest.approx(CURVATURES[name], rel=0.05)
+
+
 def test_names_of_a_domain_and_of_its_parts() -> None:
     domain = DOMAINS["box with holes"]
     assert {"all", "walls", "walls.x-", "walls.y", "holes"} <= set(domain.boundaries)

@@ -51,6 +51,21 @@ def test_rank_deficiency_is_harmless(device: torch.device) -> None:
     assert float(found.norm()) < 10
 
 
+def test_columns_that_vanish_have_no_coefficients(device: torch.device) -> None:
+    """Rounding over the norm of such a column would be anything up to 1e290."""
+    like = torch.zeros((), dtype=torch.float64, device=device)
+    a, b = random(20, 6, like=like), random(20, like=like, seed=2)
+    a[:, 1], a[:, 4] = 0.0, 1e-18 * a[:, 4]
+    found = solve_least_squares(a, b, 1e-14)
+    assert found is not None
+    assert found[[1, 4]].tolist() == [0.0, 0.0]
+    kept = [0, 2, 3, 5]
+    assert close(found[kept], torch.linalg.lstsq(a[:, kept], b[:, None]).solution[:, 0], 1e-12)
+    zero = solve_least_squares(0 * a, b, 1e-14)
+    assert zero is not None
+    assert not zero.any()
+
+
 def test_least_squares_of_what_is_not_finite_gives_none(device: torch.device) -> None:
     a = torch.ones(3, 1, dtype=torch.float64, device=device)
     assert solve_least_squares(a, a[:, 0] * float("nan"), 1e-14) is None

@@ -172,6 +172,19 @@ def test_polygons_are_smooth_at_convex_corners() -> None:
     assert float(frame.factor[-1].abs().max()) < 1e-11
 
 
+def test_data_are_joined_over_the_width_between_parts() -> None:
+    """Weights of distances in other units would change within a hundredth of the width."""
+    geometry = Box(x=(-1, 1), y=(-1, 1)).named("walls") - Disk(radius=0.1).named("hole")
+    conditions = {"walls": dirichlet("walls", 1.0), "hole": dirichlet("hole", 0.0)}
+    x = torch.tensor([0.12, 0.2, 0.4, 0.8], dtype=torch.float64)
+    at = Points.of(("x", "y"), torch.stack([x, torch.zeros_like(x)], dim=1))
+    problem = Problem(geometry, {"laplace": laplace}, conditions)
+    (lift,) = Ansatz(problem).frame(IndexSet(("x", "y")), at).lift[0].T
+    assert bool((lift.diff() > 0).all())
+    assert 0.02 < float(lift[0]) < 0.1
+    assert 0.1 < float(lift[2]) < 0.7
+
+
 def test_fluxes_and_meshes_stay_soft() -> None:
     conditions: Mapping[str, Condition] = {"rim": dirichlet("rim", 1.0), "hole": neumann("hole", 0.0)}
     ansatz = Ansatz(Problem(RING, {"e": laplace}, conditions))

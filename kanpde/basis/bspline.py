@@ -19,8 +19,6 @@ from torch import Tensor
 from kanpde.basis.base import Learnable
 
 Extended = NDArray[np.longdouble]
-NARROW = 1e-3
-"""A range narrower than this, relative to the present interval, gets no interval of its own."""
 
 
 def polynomials(knots: Extended, degree: int) -> Extended:
@@ -70,6 +68,10 @@ def slopes(pieces: Tensor, order: int) -> Tensor:
         factors = pieces.new_tensor([float(comb(p + m, m)) for p in range(count - m)])
         table[..., : count - m, m, :] = factors[:, None] * pieces[..., m:, :]
     return table
+
+
+LEAST = 0.01
+"""The length of a single interval that is moved to a smaller range, at least, in units of what it was."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,20 +186,15 @@ class BSpline(Learnable):
         Also the map (I, K', K) of coefficients, which leaves each function unchanged on [lower, upper]: intervals that
         the range meets stay, and new ones continue the end polynomials. A range may exceed the present grid by half an
         interval before one is added. All grids keep one number of intervals, at most twice the present one, since
-        continuing polynomials far loses digits: beyond that they go on outside the grid. A single interval becomes the
-        range itself, so that polynomials get no knots. Periodic splines and those on other than uniform knots stay as
-        they are.
+        continuing polynomials far loses digits: beyond that they go on outside the grid. A single interval becomes
+        [lower, upper], so that polynomials stay polynomials. Periodic splines and those on other than uniform knots
+        stay as they are.
         """
         if self.periodic or self.step is None:
             return self, torch.eye(self.size, dtype=lower.dtype, device=lower.device).expand(len(lower), -1, -1)
         if self.intervals == 1:
-            wide = upper - lower > NARROW * self.step
-            new = BSpline.uniform(
-                self.degree,
-                1,
-                torch.where(wide, lower, self.breaks[:, 0]),
-                torch.where(wide, upper, self.breaks[:, 1]),
-            )
+            middle, half = 0.5 * (lower + upper), 0.5 * torch.maximum(upper - lower, LEAST * self.step)
+            new = BSpline.uniform(self.degree, 1, middle - half, middle + half)
             return new, self._map(new)
         start, limit = self.breaks[:, 0], 2 * self.intervals
         low, high = (lower - start) / self.step, (upper - start) / self.step

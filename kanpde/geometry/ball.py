@@ -184,8 +184,11 @@ def sphere(unit: Tensor) -> Tensor:
 
 
 def quadric(square: Callable[[Tensor], Tensor], radius: float) -> Surface:
-    """Return the surface square = 1 of a function that grows like (distance / radius)^2."""
-    return Surface(lambda x: radius / 2 * (1 - square(x)), lambda x: radius / 2 * (1 - 1 / square(x)))
+    """Return the surface square = 1 of a function that grows like (distance / radius)^2.
+
+    Outside it is a logarithm, which is harmonic around a disk, as solutions nearly are that vanish on a small hole.
+    """
+    return Surface(lambda x: radius / 2 * (1 - square(x)), lambda x: radius / 2 * torch.log(square(x)))
 
 
 def coordinates_of(center: Sequence[float], coordinates: Sequence[str] | None) -> tuple[str, ...]:

@@ -21,6 +21,8 @@ SLACK = 1e-12
 """Points this far outside, in units of the domain's size, belong to it."""
 PROBE = 1e-9
 """How far from a boundary both sides are looked at, in units of the domain's size."""
+BESIDE = 1e-3
+"""Between points whose normals are compared, in units of a patch."""
 Own = TypeVar("Own", bound="Geometry")
 
 
@@ -57,6 +59,23 @@ class Geometry(ABC):
     def size(self) -> float:
         """The longest side of the bounding box."""
         return max(b - a for a, b in zip(self.lower, self.upper, strict=True))
+
+    @cached_property
+    def curvature(self) -> float:
+        """The largest curvature of surfaces on the boundary, by differences of normals; 0 if all are flat."""
+        largest = 0.0
+        for patch in distinct(self):
+            if patch.surface is None or not callable(patch.normal):
+                continue
+            unit = torch.rand(256, patch.dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+            unit = unit[patch.kept(unit)]
+            for axis in range(patch.dimension):
+                beside = unit.clone()
+                beside[:, axis] = (beside[:, axis] - BESIDE).abs()
+                turn = (patch.normal(unit) - patch.normal(beside)).norm(dim=1)
+                step = (patch.place(unit) - patch.place(beside)).norm(dim=1)
+                largest = max(largest, float((turn / step.clamp_min(PROBE * self.size)).max()))
+        return largest
 
     @property
     def measure(self) -> float:

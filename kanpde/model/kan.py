@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import pi
+from math import ceil, pi
 from sys import maxsize
 from typing import Any
 
@@ -57,8 +57,10 @@ SUMS: dict[str, Any] = {
     "knots": "uniform",
     "noise": 0.1,
 }
-GENERAL: dict[str, Any] = {"products": 8, "start_products": None}
+GENERAL: dict[str, Any] = {"products": 12, "start_products": None, "degree": (9, 1)}
 """What differs for affine equations where the domain is no box: its factor is no product of functions."""
+PER_RADIUS = 3
+"""Intervals of the first grid per smallest radius of a boundary: training does not find back from a coarser one."""
 UNSUITED = "settings with None: call suited(problem) first"
 REACH = 0.9
 """The largest activation at the start: within the next grid, [-1, 1]."""
@@ -151,7 +153,10 @@ class KAN:
         functions of one variable.
         `docs/solvers.md` has the measurements.
         """
-        affine = AFFINE if isinstance(problem.geometry, Box) else {**AFFINE, **GENERAL}
+        affine, geometry = AFFINE, problem.geometry
+        if not isinstance(geometry, Box):
+            resolving = ceil(PER_RADIUS * geometry.size * geometry.curvature - 0.1)
+            affine = {**AFFINE, **GENERAL, "start_grid": min(max(AFFINE["start_grid"], resolving), AFFINE["grid"])}
         by_equations = affine if problem.affine else NONLINEAR
         choice = by_equations if self.width is None else SUMS
         if self.width is None and problem.geometry.dimension == 1:

@@ -27,14 +27,17 @@ START = "t-"
 SAMPLES = 1000
 AGREEMENT = 1e-9
 """By how much data on a wall may differ from the initial ones there, relative to the largest of them."""
+STEP = 1e-3
+"""How far from a wall the slope of its distance is found, in units of the domain's size."""
 LEAST_WEIGHT = 1e-200
 """Added to weights, so that where walls meet their data have equal shares."""
 
 
 @dataclass(frozen=True)
 class Wall:
-    """A part of the boundary that is made of surfaces, and the approximate distance from it, at most 1.
+    """A part of the boundary that is made of surfaces, and the approximate distance from it.
 
+    The distance is in units of the domain's size.
     `value` has the values there as a function of all points: the lift of the condition if it has one.
     """
 
@@ -160,8 +163,11 @@ class Surfaces:
                     f"condition '{label}' sets a part of the boundary that has a value from '{other.label}' already:"
                     " keep one of them."
                 )
-        wall = Wall(label, condition.lift or condition.value, surfaces, self._scaled(formula.factor(surfaces)))
-        if condition.where == START:
+        level = formula.factor(surfaces)
+        start = condition.where == START
+        distance = self._scaled(level) if start else as_distance(level, patches, self.geometry.size)
+        wall = Wall(label, condition.lift or condition.value, surfaces, distance)
+        if start:
             imposed.start, imposed.own_lift = wall, condition.lift
         else:
             imposed.walls.append(wall)
@@ -235,10 +241,31 @@ def minus(value: Value, other: Function) -> Function:
     return lambda at: evaluate(value, at) - other(at)
 
 
+def as_distance(level: Level, patches: Sequence[Patch], size: float) -> Level:
+    """Return a function that vanishes on patches divided by its mean slope there and by the domain's size.
+
+    Near each of several parts that are the distances from them, so that weights change over the width between the
+    parts and not over a fraction of it.
+    """
+    beside = []
+    for patch in patches:
+        unit = units(patch)
+        normals = patch.normals(unit)
+        assert normals is not None
+        beside.append(patch.place(unit) - STEP * size * normals)
+    largest = float(level(torch.cat(beside)).abs().mean()) / STEP
+    return lambda x: level(x) / largest
+
+
+def units(patch: Patch) -> Tensor:
+    """Return some places in a patch, as points of the unit cube (N, dimension)."""
+    unit = torch.rand(256, patch.dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return unit[patch.kept(unit)]
+
+
 def places(patch: Patch) -> Tensor:
     """Return some points of a patch (N, d)."""
-    unit = torch.rand(256, patch.dimension, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return patch.place(unit[patch.kept(unit)])
+    return patch.place(units(patch))
 
 
 def rate_of(value: Value, at: Points, time: str) -> Tensor:

@@ -4,6 +4,7 @@ from kanpde.reference.cole_hopf import burgers_cole_hopf
 from kanpde.reference.collocation import collocation
 from kanpde.reference.exact import exact
 from kanpde.reference.fem import FEM, ladder, solve_fem
+from kanpde.reference.harmonic import harmonic
 from kanpde.reference.series import torsion_square
 from kanpde.reference.spectral import fourier
 from kanpde.reference.table import table
@@ -14,6 +15,7 @@ __all__ = [
     "collocation",
     "exact",
     "fourier",
+    "harmonic",
     "ladder",
     "solve_fem",
     "table",
