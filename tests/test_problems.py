@@ -135,7 +135,6 @@ NO_FINITE_ELEMENTS = {
     "gray_scott": "one equation for one unknown",
     "kdv": "u_xxx",
     "klein_gordon": "u_tt",
-    "kovasznay": "one equation for one unknown",
     "kuramoto_sivashinsky": "u_xxxx",
     "lotka_volterra": "one equation for one unknown",
     "oscillator": "u_tt",

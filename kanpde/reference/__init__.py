@@ -7,6 +7,7 @@ from kanpde.reference.fem import FEM, ladder, solve_fem
 from kanpde.reference.series import torsion_square
 from kanpde.reference.spectral import fourier
 from kanpde.reference.table import table
+from kanpde.reference.taylor_hood import taylor_hood
 
 __all__ = [
     "FEM",
@@ -17,5 +18,6 @@ __all__ = [
     "ladder",
     "solve_fem",
     "table",
+    "taylor_hood",
     "torsion_square",
 ]
