@@ -41,7 +41,7 @@ def problem(nu: float = 0.001) -> Problem:
             channel,
             equations,
             conditions,
-            cells=96,
+            cells=112,
             towards=["cylinder", (2.2, 0.0), (2.2, 0.41)],
             levels=2,
             reach=1.5,
