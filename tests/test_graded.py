@@ -56,7 +56,7 @@ def test_points_are_found():
     element, local = grid.locate(x)
     corners = grid.mesh.p[:, grid.mesh.t[:, element]]
     straight = corners[:, 0] + ((corners[:, 1:] - corners[:, :1]) * local.T[None]).sum(axis=1)
-    assert straight.T == pytest.approx(x)
+    assert pytest.approx(x) == straight.T
 
 
 def test_what_cannot_be_graded_is_refused():
