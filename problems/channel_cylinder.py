@@ -41,9 +41,9 @@ def problem(nu: float = 0.001) -> Problem:
             channel,
             equations,
             conditions,
-            cells=112,
+            cells=80,
             towards=["cylinder", (2.2, 0.0), (2.2, 0.41)],
             levels=2,
-            reach=1.5,
+            reach=4.0,
         ),
     )
