@@ -24,7 +24,7 @@ LIDS = {
 CORNERS = ((0.0, 1.0), (1.0, 1.0))
 MESHES = {
     "smooth": {"cells": 24, "towards": ["y+", "x+", (0.0, 0.0)], "reach": 1.0},
-    "parabola": {"cells": 20, "towards": ["y+", *CORNERS], "levels": 5},
+    "parabola": {"cells": 32, "towards": CORNERS, "levels": 8},
     "flat": {"cells": 32, "towards": CORNERS, "levels": 12},
 }
 
