@@ -7,8 +7,15 @@ import pytest
 
 from kanpde import KAN
 
-LONG_REFERENCES = {"burgers2d", "gray_scott", "kuramoto_sivashinsky"}
-"""Problems whose references take up to a minute; they are kept on disk afterwards, but tests start from no file."""
+LONG_REFERENCES = {
+    "burgers2d",
+    "cavity",
+    "channel_cylinder",
+    "gray_scott",
+    "kuramoto_sivashinsky",
+    "stokes_cavity",
+}
+"""Problems whose references take a minute or two; they are kept on disk afterwards, but tests start from no file."""
 
 
 def with_long_references_slow(names: Iterable[str]) -> list[Any]:

@@ -98,6 +98,8 @@ def test_a_smooth_reference_satisfies_the_problem(problem: Problem, device: torc
 
 def test_a_smooth_reference_satisfies_the_constraints(problem: Problem) -> None:
     assert problem.reference is not None
+    if not problem.reference.smooth:
+        pytest.skip("the reference has no derivatives")
     for label, constraint in problem.constraints.items():
         groups = constraint.groups(problem.geometry)
         missed = constraint_of_reference(problem, label, groups)
@@ -135,7 +137,6 @@ NO_FINITE_ELEMENTS = {
     "gray_scott": "one equation for one unknown",
     "kdv": "u_xxx",
     "klein_gordon": "u_tt",
-    "kovasznay": "one equation for one unknown",
     "kuramoto_sivashinsky": "u_xxxx",
     "lotka_volterra": "one equation for one unknown",
     "oscillator": "u_tt",

@@ -8,6 +8,7 @@ from kanpde.reference.harmonic import harmonic
 from kanpde.reference.series import torsion_square
 from kanpde.reference.spectral import fourier
 from kanpde.reference.table import table
+from kanpde.reference.taylor_hood import taylor_hood
 
 __all__ = [
     "FEM",
@@ -19,5 +20,6 @@ __all__ = [
     "ladder",
     "solve_fem",
     "table",
+    "taylor_hood",
     "torsion_square",
 ]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy import ndarray
+from scipy.sparse import csc_matrix
 
 from kanpde.errors import KanpdeError
 from kanpde.reference.fem.linearise import NotFinite
@@ -14,29 +17,50 @@ ITERATIONS = 50
 HALVINGS = 12
 
 
+class NotConverged(KanpdeError):
+    """Newton's iteration did not converge."""
+
+
 def newton(form: WeakForm) -> tuple[ndarray, int]:
     """Return the solution and the number of Newton steps (one for a linear equation).
 
-    Damped by halving the step until the residual falls; it ends when the residual is at rounding, measured against
-    the sizes of the terms that cancel in it.
     Raises KanpdeError if it does not converge, or if the problem leaves a constant undetermined.
     """
-    free = form.free
     rate = np.zeros((1, form.space.size))
     time = np.zeros(1)
     constant = form.space.interpolate(lambda x: np.ones(x.shape[1]))
-    u = form.with_essential(rate, time)[0]
-    residual = form.residual(u[None], rate, time)[0, free]
-    for iteration in range(1, ITERATIONS + 1):
-        jacobian = form.jacobian(u, rate[0], 0.0)
+
+    def jacobian(u: ndarray) -> csc_matrix:
+        matrix = form.jacobian(u, rate[0], 0.0)
         if not len(form.essential):
-            _check_constant(jacobian @ constant, abs(jacobian) @ abs(constant))
+            _check_constant(matrix @ constant, abs(matrix) @ abs(constant))
+        return matrix
+
+    start = form.with_essential(rate, time)[0]
+    return iterate(start, form.free, lambda u: form.residual(u[None], rate, time)[0], jacobian)
+
+
+def iterate(
+    u: ndarray,
+    free: ndarray,
+    residual_of: Callable[[ndarray], ndarray],
+    jacobian_of: Callable[[ndarray], csc_matrix],
+    ordering: str = "MMD_AT_PLUS_A",
+) -> tuple[ndarray, int]:
+    """Return the zero (dof,) of a residual (dof,) in the free degrees of freedom, and the number of steps from u.
+
+    Damped by halving the step until the residual falls; it ends when the residual is at rounding, measured against
+    the sizes of the terms that cancel in it. `ordering` is that of `factorise`. Raises NotConverged.
+    """
+    residual = residual_of(u)[free]
+    for iteration in range(1, ITERATIONS + 1):
+        jacobian = jacobian_of(u)
         step = np.zeros_like(u)
-        step[free] = factorise(jacobian[free][:, free]).solve(-residual)
+        step[free] = factorise(jacobian[free][:, free], ordering).solve(-residual)
         for halving in range(HALVINGS):
             damped = u + 0.5**halving * step
             try:
-                after = form.residual(damped[None], rate, time)[0, free]
+                after = residual_of(damped)[free]
             except NotFinite:
                 continue
             converged = np.linalg.norm(after) <= ROUNDING * np.linalg.norm((abs(jacobian) @ abs(damped))[free])
@@ -47,7 +71,9 @@ def newton(form: WeakForm) -> tuple[ndarray, int]:
         u, residual = damped, after
         if converged:
             return u, iteration
-    raise KanpdeError(f"FEM: Newton's iteration did not converge ({iteration} steps). Leave it out with baseline=none.")
+    raise NotConverged(
+        f"FEM: Newton's iteration did not converge ({iteration} steps). Leave it out with baseline=none."
+    )
 
 
 def _check_constant(image: ndarray, terms: ndarray) -> None:

@@ -9,8 +9,10 @@ import numpy as np
 from kanpde.errors import KanpdeError
 from kanpde.geometry import Box, Geometry, Mesh, split
 from kanpde.problem import Problem
+from kanpde.reference.fem.flow import SolvedFlow, solve_flow
 from kanpde.reference.fem.grid import cells_of
 from kanpde.reference.fem.linearise import StrongForm, does_not_apply
+from kanpde.reference.fem.momentum import FlowEquations, several
 from kanpde.reference.fem.newton import newton
 from kanpde.reference.fem.radau import integrate
 from kanpde.reference.fem.solution import FEM
@@ -25,15 +27,17 @@ LADDERS = {
     (2, True): ((1, 16), (1, 32), (2, 16), (4, 8)),
     (3, True): ((1, 8), (2, 4)),
 }
+FLOWS = {2: ((2, 16), (2, 32), (2, 64), (3, 16), (3, 32), (4, 8), (4, 16), (4, 32)), 3: ((2, 4), (2, 8))}
 # Bounds of the tolerance of a time step, and the accuracy of the stages where the steps are given.
 TIGHTEST, LOOSEST, FIXED = 1e-9, 1e-4, 1e-9
 
 
-def solve_fem(problem: Problem, order: int, cells: int, steps: int | None = None) -> FEM:
+def solve_fem(problem: Problem, order: int, cells: int, steps: int | None = None) -> FEM | SolvedFlow:
     """Return the solution with elements of degree `order` on `cells` cells per side, from the equation and conditions.
 
     With time, `steps` equal Radau steps are taken, or, without it, steps chosen by their estimated error: at most a
     tenth of cells^-(order + 1), which is what a solution that varies on the scale of the domain leaves in space.
+    Of steady flow, velocities have this degree and the pressure one less.
     Raises KanpdeError if finite elements do not apply to the problem, for an order that there is no element for, for
     fewer than 2 cells or 1 step, and if Newton's iteration or the time steps do not converge.
     """
@@ -41,6 +45,8 @@ def solve_fem(problem: Problem, order: int, cells: int, steps: int | None = None
         raise KanpdeError(f"cells={cells}: FEM needs at least 2 cells per side.")
     if steps is not None and steps < 1:
         raise KanpdeError(f"steps={steps}: FEM needs at least 1 time step.")
+    if several(problem):
+        return solve_flow(problem, order, cells)
     tolerance = min(max(0.1 * float(cells) ** -(order + 1), TIGHTEST), LOOSEST)
     return _solve(problem, order, cells, steps, tolerance)
 
@@ -50,9 +56,12 @@ def ladder(problem: Problem) -> tuple[tuple[int, int], ...]:
 
     Raises KanpdeError if finite elements do not apply to the problem.
     """
-    StrongForm(problem)
+    if several(problem):
+        FlowEquations(problem)
+    else:
+        StrongForm(problem)
     space, time = meshable(problem.geometry)
-    steps = LADDERS[space.dimension, time is not None]
+    steps = FLOWS[space.dimension] if several(problem) else LADDERS[space.dimension, time is not None]
     if not isinstance(space, Mesh):
         return steps
     # An imported mesh is refined as it is, so that its own cells give the resolutions; the first has a coarser one.

@@ -28,7 +28,7 @@ from skfem.element import Element
 
 from kanpde.errors import KanpdeError
 from kanpde.geometry import Geometry, Patch
-from kanpde.reference.fem.grid import grid_of
+from kanpde.reference.fem.grid import Grid, grid_of
 
 ELEMENTS: dict[int, dict[int, Callable[[], Element]]] = {
     1: {1: ElementLineP1, 2: ElementLineP2, **{p: partial(ElementLinePp, p) for p in range(3, 9)}},
@@ -78,11 +78,20 @@ class Trace:
 class Space:
     """Continuous piecewise polynomials of degree `order` on a mesh of a domain with `cells` cells per longest side.
 
-    Along the axes in `periodic`, of a box, the two faces share their degrees of freedom.
+    Along the axes in `periodic`, of a box, the two faces share their degrees of freedom. `grid` is a mesh of the
+    domain, by default an even one. `intorder` is the degree of polynomials that are integrated exactly.
     Raises KanpdeError for an order that there is no element for and a domain that there is no mesh of.
     """
 
-    def __init__(self, domain: Geometry, order: int, cells: int, periodic: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        domain: Geometry,
+        order: int,
+        cells: int,
+        periodic: tuple[int, ...] = (),
+        grid: Grid | None = None,
+        intorder: int | None = None,
+    ) -> None:
         self.dimension, self.domain = domain.dimension, domain
         known = ELEMENTS.get(self.dimension, {})
         if order not in known:
@@ -91,11 +100,12 @@ class Space:
                 f"order={order}: there is no such finite element in {self.dimension} dimensions. Known: {orders}."
             )
         self.order, self.cells = order, cells
-        self.grid = grid_of(domain, cells)
+        self.grid = grid or grid_of(domain, cells)
         self.mesh = self.grid.mesh
         # An element object caches what it evaluated last (ElementLinePp), so every use has its own.
         self.element = known[order]
-        self.basis = Basis(self.mesh, self.element(), intorder=2 * order + 2)
+        self.intorder = intorder or 2 * order + 2
+        self.basis = Basis(self.mesh, self.element(), intorder=self.intorder)
         self._number = self._numbers(periodic)
         self.element_dofs = self._number[self.basis.element_dofs]
         self._exponents = np.array([e for e in product(range(order + 1), repeat=self.dimension) if sum(e) <= order])
@@ -117,8 +127,7 @@ class Space:
         """Return the quadrature of all elements, or of a patch of the boundary."""
         if patch is None:
             return Trace.of(self.basis, self._number)
-        order = 2 * self.order + 2
-        basis = FacetBasis(self.mesh, self.element(), intorder=order, facets=self.grid.facets(patch))
+        basis = FacetBasis(self.mesh, self.element(), intorder=self.intorder, facets=self.grid.facets(patch))
         return Trace.of(basis, self._number)
 
     def boundary_dofs(self, patch: Patch) -> tuple[ndarray, ndarray]:

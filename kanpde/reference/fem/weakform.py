@@ -213,13 +213,14 @@ def normal_part(vectors: ndarray, trace: Trace) -> ndarray:
     return (vectors * normals_of(trace)).sum(axis=0)
 
 
-def factorise(matrix: csc_matrix) -> SuperLU:
+def factorise(matrix: csc_matrix, ordering: str = "MMD_AT_PLUS_A") -> SuperLU:
     """Return the sparse LU factors; minimum degree on A + A^T suits matrices of a symmetric pattern.
 
+    With the ordering NATURAL rows and columns are eliminated as they come.
     Raises KanpdeError for a singular matrix.
     """
     try:
-        return splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.01, options={"SymmetricMode": True})
+        return splu(matrix, permc_spec=ordering, diag_pivot_thresh=0.01, options={"SymmetricMode": True})
     except RuntimeError as error:
         raise KanpdeError(
             f"the finite element matrix is singular ({error}): the equation and its conditions do not fix the solution."
