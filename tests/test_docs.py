@@ -152,11 +152,11 @@ def test_python_of_the_guide_runs(with_files: Path) -> None:
 
 def test_python_of_the_page_on_references_runs(with_files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scripts = blocks("docs/references.md", "python")
-    assert len(scripts) == 4
+    assert len(scripts) == 5
     for script in scripts:
         exec(compile(script, "references.md", "exec"), {})
     errors = [float(line.split()[0]) for line in capsys.readouterr().out.splitlines()]
-    assert len(errors) == 4
+    assert len(errors) == 5
     assert all(0 < error < 1e-4 for error in errors)
 
 

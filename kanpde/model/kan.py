@@ -146,21 +146,22 @@ class KAN:
     def suited(self, problem: Problem) -> KAN:
         """Return these settings with every None chosen for a problem, by the kind of its equations.
 
-        Product nodes, whose sum is the solution. Affine equations: a few on splines of high degree, refined evenly
-        (more where the domain is no box). With one coordinate a node is a function of it, and there is one for each
+        Product nodes, whose sum is the solution. Affine equations: a few for each unknown, on splines of high degree
+        that are refined evenly (more where the domain is no box). With one coordinate a node is a function of it, and there is one for each
         unknown. Nonlinear equations may form fronts: a few nodes to start with, whose number and knots grow. Sums, if
         `width` asks for them: inputs of high degree and outer functions that are one cubic each, which can multiply
         functions of one variable.
         `docs/solvers.md` has the measurements.
         """
-        affine, geometry = AFFINE, problem.geometry
+        geometry, count = problem.geometry, len(problem.unknowns)
+        affine = {**AFFINE, "products": AFFINE["products"] * count, "start_products": AFFINE["start_products"] * count}
         if not isinstance(geometry, Box):
             resolving = ceil(PER_RADIUS * geometry.size * geometry.curvature - 0.1)
             affine = {**AFFINE, **GENERAL, "start_grid": min(max(AFFINE["start_grid"], resolving), AFFINE["grid"])}
         by_equations = affine if problem.affine else NONLINEAR
         choice = by_equations if self.width is None else SUMS
         if self.width is None and problem.geometry.dimension == 1:
-            choice = {**choice, **ONE_COORDINATE, "products": len(problem.unknowns)}
+            choice = {**choice, **ONE_COORDINATE, "products": count}
         if self.products is not None:
             choice = {**choice, "start_products": None}
         missing = {name: value for name, value in choice.items() if getattr(self, name) is None}
