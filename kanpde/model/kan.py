@@ -147,10 +147,10 @@ class KAN:
         """Return these settings with every None chosen for a problem, by the kind of its equations.
 
         Product nodes, whose sum is the solution. Affine equations: a few for each unknown, on splines of high degree
-        that are refined evenly (more where the domain is no box). With one coordinate a node is a function of it, and there is one for each
-        unknown. Nonlinear equations may form fronts: a few nodes to start with, whose number and knots grow. Sums, if
-        `width` asks for them: inputs of high degree and outer functions that are one cubic each, which can multiply
-        functions of one variable.
+        that are refined evenly (more where the domain is no box). With one coordinate a node is a function of it, and
+        there is one for each unknown. Nonlinear equations may form fronts: a few nodes to start with, whose number and
+        knots grow. Sums, if `width` asks for them: inputs of high degree and outer functions that are one cubic each,
+        which can multiply functions of one variable.
         `docs/solvers.md` has the measurements.
         """
         geometry, count = problem.geometry, len(problem.unknowns)
