@@ -49,9 +49,8 @@ def spelled(model: KAN) -> str:
 
 
 def settings(case: Case) -> str | None:
-    """Return the network and slabs of a case that are not the defaults; None if all are."""
-    model = [] if case.model is None else [spelled(case.model)]
-    return ", ".join(model + ([] if case.slabs == 1 else [f"slabs={case.slabs!r}"])) or None
+    """Return the network of a case if it is not the default."""
+    return None if case.model is None else spelled(case.model)
 
 
 def made_with(case: Case, threads: int | None) -> dict[str, Any]:
