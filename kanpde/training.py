@@ -43,7 +43,7 @@ CLOSE = 3e-3
 GROWTHS = 3
 """A growing network goes on in time after so many growths, however large the residual."""
 HELPFUL = 1.5
-"""More knots are followed by more product nodes unless they have divided the residual by this."""
+"""A growth is followed by one of the other kind, knots or product nodes, unless it divided the residual by this."""
 PROMISING = 0.15
 """More knots come first if they promise to lower the loss by so much, relative to the loss (`growth.promising`)."""
 MORE_KNOTS, MORE_PRODUCTS = 0.15, 0.3

@@ -23,6 +23,7 @@ from kanpde.solver.base import Solver, State
 
 MAX_DAMPING = 1e10
 FALL = 0.1
+"""What lambda falls to in an iteration, at most; 1/3 in Nielsen 1999."""
 CAUTIOUS_DAMPING = 1e-5
 """The least damping on parameters or points that are partly new."""
 ACCELERATION_STEP = 0.1
