@@ -38,7 +38,7 @@ ENOUGH = 1e-5
 """A relative residual above which the equations are tried again with more product nodes."""
 HORIZONS = 10
 """Steps in which the time of a growing network goes from the start to the end of its interval."""
-CLOSE = 3e-3
+CLOSE = 1e-3
 """A relative residual below which a growing network goes on in time."""
 GROWTHS = 3
 """A growing network goes on in time after so many growths, however large the residual."""
