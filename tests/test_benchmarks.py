@@ -87,7 +87,7 @@ def test_a_row_keeps_the_wanted_seeds_that_were_made_with_the_same():
 
 
 def test_settings_are_spelled_without_the_defaults():
-    assert results.spelled(TREND["degree 3 alone"][0].model) == "KAN(grid=6, degree=3)"
+    assert results.spelled(TREND["degree 3 alone"][0].model) == "KAN(grid=6, degree=(3, 1), products=3)"
     assert results.spelled(find_case("poisson2d-deep").model) == "KAN(width=(5, 5, 5, 5, 5))"
     assert results.spelled(KAN()) == "KAN()"
 
