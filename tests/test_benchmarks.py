@@ -56,7 +56,7 @@ def test_every_case_is_found_by_its_label(case):
 
 def test_labels_are_unique():
     labels = [case.label for case in (*CASES, *(case for series in TREND.values() for case in series))]
-    assert len(set(labels)) == len(labels) == 29
+    assert len(set(labels)) == len(labels) == 27
 
 
 def test_a_case_is_a_problem_with_arguments():
