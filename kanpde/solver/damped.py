@@ -22,8 +22,8 @@ from kanpde.residual import Linearisation, System
 from kanpde.solver.base import Solver, State
 
 MAX_DAMPING = 1e10
-FALL = 0.1
-"""What lambda falls to in an iteration, at most; 1/3 in Nielsen 1999."""
+FALL, FALL_OF_MLP = 0.1, 1 / 3
+"""What lambda falls to in an iteration, at most: 1/3 in Nielsen 1999, which MLPs need, and splines do not."""
 CAUTIOUS_DAMPING = 1e-5
 """The least damping on parameters or points that are partly new."""
 ACCELERATION_STEP = 0.1
@@ -107,7 +107,7 @@ class DampedGaussNewton(Solver):
             trial, loss = self._projected(system, state.theta + step)
             if isfinite(loss) and loss < state.loss:
                 gain = (state.loss - loss) / max(predicted, TINY)
-                damping = max(m["damping"] * max(FALL, 1 - (2 * min(gain, 2.0) - 1) ** 3), self.least_damping)
+                damping = max(m["damping"] * max(fall(system), 1 - (2 * min(gain, 2.0) - 1) ** 3), self.least_damping)
                 memory = {**m, "damping": damping, "growth": 2.0, "step": step}
                 return self._linearised(system, trial, memory)
         memory = {**m, "damping": m["damping"] * m["growth"], "growth": 2 * m["growth"]}
@@ -197,3 +197,8 @@ class DampedGaussNewton(Solver):
                 return theta, 0.5 * float((r + j @ step).square().sum())
         loss = system.loss(theta)
         return (theta, loss) if loss < best_loss else (best, best_loss)
+
+
+def fall(system: System) -> float:
+    """Return what lambda falls to in an iteration, at most. Only layers of MLPs have a bias."""
+    return FALL_OF_MLP if any(layer.bias for layer in system.network.layers) else FALL
