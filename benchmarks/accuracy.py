@@ -33,7 +33,7 @@ def solved(case: Case, problem: Problem, seed: int, threads: int | None) -> Row:
     row: Row = dict.fromkeys(("error", "rel_h1", "max_error", "parameters", "iterations", "seconds", "threads"))
     row |= {"seed": seed, "date": date.today().isoformat()}
     try:
-        run = kanpde.solve(problem, case.model, budget=case.budget, seed=seed, threads=threads)
+        run = kanpde.solve(problem, case.model, seed=seed, threads=threads)
     except Exception as error:
         return {**row, "stopped": f"{type(error).__name__}: {error}"}
     method, errors = run.method, run.errors

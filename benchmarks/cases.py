@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from kanpde import KAN, Budget, KanpdeError
+from kanpde import KAN, KanpdeError
 
 WORST = 30.0
 """The worst seed may be so many times above the target."""
@@ -25,7 +25,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Case:
-    """A problem with its arguments and, where they are not the defaults, the network and the budget.
+    """A problem with its arguments and, where it is not the default, the network.
 
     `unknown` names the unknown whose error counts; None takes the norm that all unknowns share.
     """
@@ -34,7 +34,6 @@ class Case:
     target: Target | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     model: KAN | None = None
-    budget: Budget = field(default_factory=Budget)
     unknown: str | None = None
     name: str = ""
 

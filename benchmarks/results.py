@@ -18,7 +18,7 @@ from typing import Any
 import kanpde
 from benchmarks.cases import WORST, Case
 from benchmarks.report import machine, number
-from kanpde import KAN, KanpdeError, Problem
+from kanpde import KAN, Budget, KanpdeError, Problem
 from kanpde.library import find_problem
 
 Row = dict[str, Any]
@@ -59,7 +59,7 @@ def made_with(case: Case, threads: int | None) -> dict[str, Any]:
         "problem": case.problem,
         "arguments": dict(case.arguments),
         "model": settings(case),
-        "budget": asdict(case.budget),
+        "budget": asdict(Budget()),
         "unknown": case.unknown,
         "threads": threads,
         "kanpde": kanpde.__version__,

@@ -352,7 +352,8 @@ class Trainer:
             p.iteration += 1
             if self._adaptive and p.iteration % BALANCING == 0 and not state.stopped:
                 theta = self._balanced(network, state.theta)
-                state = self.solver.init(system, theta, self.solver.saved(state))
+                if theta is not state.theta:
+                    state = self.solver.init(system, theta, self.solver.saved(state))
             if self._gamma():
                 system, state = self._ease(network, system, state)
             due = self._due() or bool(state.stopped)
@@ -491,8 +492,8 @@ class Trainer:
 
     def _of_stage(self, stage: Stage) -> Network:
         """Return the network of a stage, on equal knots."""
-        periodic = [self.problem.geometry.names.index(name) for name in self.problem.periodic]
         problem = self.problem
+        periodic = [problem.geometry.names.index(name) for name in problem.periodic]
         return self.model.network(self.lower, self.upper, len(problem.unknowns), stage, periodic, len(problem.scalars))
 
     def _step(self, system: System, state: State) -> State:

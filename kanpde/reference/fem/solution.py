@@ -71,22 +71,14 @@ class FEM(Reference):
             weight = np.tile(weight, TIMES)
         at = Points.of(self.names, torch.tensor(np.stack(columns, axis=1)))
         values = IndexSet(self.names)
-        fine, coarse = (solution.taylor(at, values)[0, :, 0].numpy() for solution in (self, coarser))
-        size = np.sqrt(weight @ fine**2)
-        if size == 0:
-            return 0.0
+        fine, coarse = (solution.taylor(at, values)[0].numpy() for solution in (self, coarser))
         rate = self.space.rate if self.times is None else min(self.space.rate, 4)
         gain = (self.space.cells / coarser.space.cells) ** rate - 1
-        return max(float(np.sqrt(weight @ (fine - coarse) ** 2) / size / gain), 1e-15)
+        return richardson(fine, coarse, weight, gain)
 
     def taylor(self, at: Points, indices: IndexSet) -> Tensor:
         """Return values and first derivatives (channel, point, 1); raise KanpdeError for higher derivatives."""
-        if indices.order > 1:
-            raise KanpdeError(f"{self.name} has values and first derivatives, and order {indices.order} was asked for.")
-        points = at.array()
-        array = points.detach().cpu().numpy().astype(np.float64)
-        parts = [self._evaluate(array[i : i + CHUNK], indices) for i in range(0, len(array), CHUNK)]
-        return torch.as_tensor(np.concatenate(parts, axis=1), dtype=points.dtype, device=points.device)[..., None]
+        return at_points(self.name, at, indices, self._evaluate)[..., None]
 
     def _evaluate(self, points: ndarray, indices: IndexSet) -> ndarray:
         element, local = self.space.locate(points[:, self._axes])
@@ -113,3 +105,27 @@ class FEM(Reference):
         h = np.diff(self.times)[step]
         s = (t - self.times[step]) / h
         return step, in_time(s), in_time_slope(s) / h[:, None]
+
+
+def at_points(name: str, at: Points, indices: IndexSet, evaluate: Callable[[ndarray, IndexSet], ndarray]) -> Tensor:
+    """Return what `evaluate` gives at points (N, d), of which it gets some at a time, with N as the second axis.
+
+    Raises KanpdeError for more than first derivatives.
+    """
+    if indices.order > 1:
+        raise KanpdeError(f"{name} has values and first derivatives, and order {indices.order} was asked for.")
+    points = at.array()
+    array = points.detach().cpu().numpy().astype(np.float64)
+    parts = [evaluate(array[i : i + CHUNK], indices) for i in range(0, len(array), CHUNK)]
+    return torch.as_tensor(np.concatenate(parts, axis=1), dtype=points.dtype, device=points.device)
+
+
+def richardson(fine: ndarray, coarse: ndarray, weight: ndarray, gain: float) -> float:
+    """Return the relative L2 error of values (N, U): their difference to coarser ones over `gain` (Richardson 1911).
+
+    `weight` (N,) is that of a quadrature rule. The error of a solution that is 0 is 0.
+    """
+    size = float(np.sqrt((weight @ fine**2).sum()))
+    if size == 0:
+        return 0.0
+    return max(float(np.sqrt((weight @ (fine - coarse) ** 2).sum())) / size / gain, 1e-15)
