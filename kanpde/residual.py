@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from math import ceil
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -21,8 +22,8 @@ from kanpde.constraint import Groups
 from kanpde.errors import KanpdeError
 from kanpde.field import Field, Points
 from kanpde.model.ansatz import Ansatz, Frame
-from kanpde.model.factor import Factor, Factors, First, FirstFactor, LayerFactor, Summed, jacobian_blocks, plain
-from kanpde.model.network import Network, Passed
+from kanpde.model.factor import Factor, Factors, FirstFactor, LayerFactor, Summed, jacobian_blocks, plain
+from kanpde.model.network import Network
 from kanpde.multiindex import IndexSet
 from kanpde.sampling import PointSet
 
@@ -36,12 +37,31 @@ ROUNDING = 1e-12
 """A residual this much smaller than the derivatives that enter it is no scale to divide by."""
 
 
+class Approximation(Protocol):
+    """What residuals need of a network, or of another function of parameters (P,) on the box with `lower` corner (d,).
+
+    row_entries: parameters that a row depends on. width: numbers that are held for each point and channel.
+    """
+
+    @property
+    def lower(self) -> Tensor: ...
+    @property
+    def parameters(self) -> int: ...
+    @property
+    def row_entries(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    def neighbours(self, points: Tensor) -> tuple[Tensor, list[slice]]: ...
+    def first(self, indices: IndexSet, points: Tensor, parts: list[slice]) -> Any: ...
+    def forward(self, theta: Tensor, indices: IndexSet, first: Any, reverse: bool = True) -> tuple[Tensor, Any]: ...
+
+
 @dataclass(frozen=True)
 class Batch:
     """Some points with the equations or conditions that are evaluated there, or with a constraint on their `groups`.
 
     `scaling` (equation, row) holds the square roots of the row weights. `parts` are the points that share features of
-    the first layer.
+    the first layer, which `first` holds.
     """
 
     labels: tuple[str, ...]
@@ -49,7 +69,7 @@ class Batch:
     frame: Frame
     scaling: Tensor
     parts: list[slice]
-    first: First | None
+    first: Any
     groups: Groups | None = None
 
     @property
@@ -66,8 +86,8 @@ class Batch:
         return factor if self.groups is None else Summed(factor, self.groups.coefficients.shape[1])
 
 
-class System:
-    """Residual rows of `ansatz` on a network at given point sets (label of an equation or condition -> points).
+class Residuals:
+    """Residual rows of `ansatz` on an approximation at given point sets (label of an equation or condition -> points).
 
     Then come the rows of its problem's constraints. `scales` gives the size of each residual, by which it is divided.
     """
@@ -75,18 +95,17 @@ class System:
     def __init__(
         self,
         ansatz: Ansatz,
-        network: Network,
+        approximation: Approximation,
         sets: Mapping[tuple[str, ...], PointSet],
         scales: Mapping[str, float],
     ) -> None:
         self.ansatz = ansatz
-        self.network = network
+        self._approximation = approximation
         problem = ansatz.problem
         everywhere = [*sets, *((label,) for label in problem.constraints)]
         self._functions = {label: problem.residual_function(label) for labels in everywhere for label in labels}
         self.batches: list[Batch] = []
         self._places: list[Tensor] = []
-        before = 0
         room = CACHE_ENTRIES
         for labels, points in sets.items():
             indices = IndexSet(problem.geometry.names, problem.derivatives(labels, points.at))
@@ -96,28 +115,27 @@ class System:
             )
             size = torch.tensor([scales[label] for label in labels], dtype=points.weights.dtype)
             scaling = ((weights / size**2).to(points.weights)[:, None] * points.weights).sqrt()
-            chunk = max(64, CHUNK_ENTRIES // (network.parameters * len(labels)))
+            chunk = max(64, CHUNK_ENTRIES // (approximation.row_entries * len(labels)))
             chunk = ceil(len(points.at) / ceil(len(points.at) / chunk))
-            order, parts = network.neighbours(points.at.array())
+            order, parts = approximation.neighbours(points.at.array())
             for group in joined(parts, chunk):
                 where = order[group[0].start : group[-1].stop]
-                self._places.append(before + where)
+                self._places.append(where)
                 at = points.at.part(where)
                 own = [slice(part.start - group[0].start, part.stop - group[0].start) for part in group]
-                first = network.first(indices, at.array(), own) if room > 0 else None
+                first = approximation.first(indices, at.array(), own) if room > 0 else None
                 room -= first.entries if first else 0
                 self.batches.append(Batch(labels, at, ansatz.frame(indices, at), scaling[:, where], own, first))
-            before += len(points.at)
-        like = network.lower
+        like = approximation.lower
         for label, constraint in problem.constraints.items():
             groups = constraint.groups(problem.geometry).to(like)
             indices = IndexSet(problem.geometry.names, problem.derivatives((label,), groups.at))
             scale = (constraint.weight / len(groups.values)) ** 0.5 / scales[label]
             # As many groups at once as keep the dense features of their points small.
-            width = len(indices) * sum(layer.features + layer.linear for layer in network.layers)
+            width = len(indices) * approximation.width
             for part in groups.parts(CHUNK_ENTRIES // width):
                 everything = [slice(0, len(part.at))]
-                first = network.first(indices, part.at.array(), everything) if room > 0 else None
+                first = approximation.first(indices, part.at.array(), everything) if room > 0 else None
                 room -= first.entries if first else 0
                 scaling = like.new_full((1, len(part.values)), scale)
                 self.batches.append(
@@ -137,24 +155,33 @@ class System:
         """Return half the squared norm of the residual."""
         return 0.5 * float(self.residual(theta).square().sum())
 
-    def linearised(self, theta: Tensor) -> Linearisation:
-        """Return the residual and the layer factors of its Jacobian at theta (P,)."""
-        return Linearisation(self, theta)
+    def at_points(self, theta: Tensor) -> list[Tensor]:
+        """Return the weighted residuals (equation, point) of each of the sets, in the order of its points."""
+        sets: dict[tuple[str, ...], list[Tensor]] = {}
+        places: dict[tuple[str, ...], list[Tensor]] = {}
+        for batch, where in zip(self.batches, self._places, strict=False):
+            sets.setdefault(batch.labels, []).append(self._values(batch, self._output(batch, theta)[0]))
+            places.setdefault(batch.labels, []).append(where)
+        return [torch.cat(r, dim=1)[:, torch.cat(places[labels]).argsort()] for labels, r in sets.items()]
 
-    def linear_part(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the residual (R,) and its Jacobian (R, P_last) with respect to the last layer, which is linear."""
-        rows = [(r, factor.rows()) for r, factor in self._last_factors(theta)]
-        return torch.cat([r for r, _ in rows]), torch.cat([j for _, j in rows])
-
-    def magnitude(self, theta: Tensor) -> Tensor:
-        """Return the norm over all equations of the weighted residuals at each point of the sets, in order (N,)."""
+    def solution(self, theta: Tensor) -> Tensor:
+        """Return the values of the field (N, U) at the points of the sets, in no particular order."""
         batches = [batch for batch in self.batches if batch.groups is None]
-        norms = torch.cat([self._values(batch, self._output(batch, theta)[0]).norm(dim=0) for batch in batches])
-        return torch.empty_like(norms).index_copy_(0, torch.cat(self._places), norms)
+        return torch.cat([self._output(batch, theta)[0][0] for batch in batches])
 
-    def _output(self, batch: Batch, theta: Tensor, reverse: bool = False) -> tuple[Tensor, First, list[Passed]]:
-        first = batch.first or self.network.first(batch.indices, batch.at.array(), batch.parts)
-        output, passed = self.network.forward(theta, batch.indices, first, reverse)
+    def adjoints(self, theta: Tensor, reverse: bool = False) -> Iterator[tuple[Batch, Tensor, Tensor, Any, Any]]:
+        """Yield each batch with its residual rows (E, R) and the adjoints (E, C, N, O) of what is approximated.
+
+        Also the features of the first layer, and how layers were passed.
+        """
+        for batch in self.batches:
+            u, first, passed = self._output(batch, theta, reverse)
+            residuals, slopes = self._slopes(batch, u)
+            yield batch, residuals, torch.stack([batch.frame.pull_back(slope) for slope in slopes]), first, passed
+
+    def _output(self, batch: Batch, theta: Tensor, reverse: bool = False) -> tuple[Tensor, Any, Any]:
+        first = batch.first or self._approximation.first(batch.indices, batch.at.array(), batch.parts)
+        output, passed = self._approximation.forward(theta, batch.indices, first, reverse)
         return batch.frame.solution(output), first, passed
 
     def _values(self, batch: Batch, u: Tensor) -> Tensor:
@@ -172,23 +199,42 @@ class System:
             ]
         return r.detach(), torch.stack(slopes)
 
+
+class System(Residuals):
+    """Residual rows on a network, with its factors of the Jacobian."""
+
+    def __init__(
+        self,
+        ansatz: Ansatz,
+        network: Network,
+        sets: Mapping[tuple[str, ...], PointSet],
+        scales: Mapping[str, float],
+    ) -> None:
+        super().__init__(ansatz, network, sets, scales)
+        self.network = network
+
+    def linearised(self, theta: Tensor) -> Linearisation:
+        """Return the residual and the layer factors of its Jacobian at theta (P,)."""
+        return Linearisation(self, theta)
+
+    def linear_part(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the residual (R,) and its Jacobian (R, P_last) with respect to the last layer, which is linear."""
+        rows = [(r, factor.rows()) for r, factor in self._last_factors(theta)]
+        return torch.cat([r for r, _ in rows]), torch.cat([j for _, j in rows])
+
     def factors(self, theta: Tensor) -> Iterator[tuple[Tensor, Factors]]:
         """Yield for each batch and equation the residual rows (R,) and the layers' factors of their Jacobian."""
-        for batch in self.batches:
-            u, first, passed = self._output(batch, theta, reverse=True)
-            residuals, slopes = self._slopes(batch, u)
-            for r, slope in zip(residuals, slopes, strict=True):
-                found = self.network.factors(theta, batch.indices, first, passed, batch.frame.pull_back(slope))
+        for batch, residuals, adjoints, first, passed in self.adjoints(theta, reverse=True):
+            for r, adjoint in zip(residuals, adjoints, strict=True):
+                found = self.network.factors(theta, batch.indices, first, passed, adjoint)
                 yield r, [batch.summed(factor) for factor in found]
 
     def _last_factors(self, theta: Tensor) -> Iterator[tuple[Tensor, LayerFactor | Summed]]:
         """Yield for each batch and equation the residual rows (R,) and the last layer's factor."""
-        for batch in self.batches:
-            u, first, passed = self._output(batch, theta)
+        last = self.network.layers[-1].linear
+        for batch, residuals, adjoints, first, passed in self.adjoints(theta):
             tape = passed[-1].tape
-            residuals, slopes = self._slopes(batch, u)
-            for r, slope in zip(residuals, slopes, strict=True):
-                adjoint = batch.frame.pull_back(slope)[..., : self.network.layers[-1].linear]
+            for r, adjoint in zip(residuals, adjoints[..., :last], strict=True):
                 yield r, batch.summed(FirstFactor(adjoint, first) if tape is None else Factor(adjoint, tape.features))
 
 
@@ -200,7 +246,7 @@ class Linearisation:
 
     def __init__(self, system: System, theta: Tensor) -> None:
         self._system, self._theta = system, theta
-        width = sum(layer.features + layer.linear for layer in system.network.layers)
+        width = system.network.width
         channels = max(len(batch.indices) for batch in system.batches)
         points = sum(len(batch.at) * len(batch.labels) for batch in system.batches)
         small = points * width * channels <= CACHE_ENTRIES

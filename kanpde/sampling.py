@@ -134,6 +134,19 @@ def towards(breaks: Tensor, unit: Tensor) -> tuple[Tensor, Tensor]:
     return breaks[interval] + length * (unit - cumulative[interval]) / mass, length / mass
 
 
+def in_intervals(breaks: Tensor, count: int, ends: int) -> tuple[Tensor, Tensor]:
+    """Return Gauss-Legendre points and weights (N,) on the intervals between `breaks` (G + 1,) of [0, 1].
+
+    `count` on each interval, and `ends` on the first and on the last one.
+    """
+    points, weights = [], []
+    for number, (start, length) in enumerate(zip(breaks[:-1], breaks.diff(), strict=True)):
+        x, w = gauss(ends if number in (0, len(breaks) - 2) else count, 1, 0)
+        points.append(start + length * x[:, 0].to(breaks))
+        weights.append(length * w.to(breaks))
+    return torch.cat(points), torch.cat(weights)
+
+
 def draw(
     patches: tuple[Patch, ...],
     names: tuple[str, ...],

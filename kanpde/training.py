@@ -18,6 +18,7 @@ from torch import Tensor
 from kanpde.balance import balanced
 from kanpde.errors import KanpdeError
 from kanpde.floats import TINY
+from kanpde.full import FullProduct, Search, products
 from kanpde.geometry import Box
 from kanpde.growth import continued, intervals, price, promising, widened
 from kanpde.model import KAN, MLP, Ansatz, Network
@@ -25,7 +26,7 @@ from kanpde.model.network import Change, Stage
 from kanpde.problem import Periodic, Problem
 from kanpde.residual import System
 from kanpde.sampling import Sampling
-from kanpde.solver import Solver, State
+from kanpde.solver import LevenbergMarquardt, Solver, State
 from kanpde.training_points import Collocation
 
 RESOLVED = 1e-10
@@ -107,7 +108,8 @@ Checkpoint = Callable[[dict[str, Any]], None]
 class Position:
     """Where a training stands, as plain data.
 
-    phase: "starts", "stages" or "done". `drawn` are the parameters from which a stage's adaptive points were drawn, at
+    phase: "starts", "full", "stages" or "done". `search` is how far solving with all products of splines has got, and
+    has ended where it found nothing. `drawn` are the parameters from which a stage's adaptive points were drawn, at
     the `redraws`-th time. `bases` are what the network's bases became (`Network.saved`). `horizon` is the part of the
     time interval that points lie in; in it a network grew `growths` times, last in `grew` ("knots" or "products") and
     from a relative `residual`. `chosen` is the best random start.
@@ -115,6 +117,7 @@ class Position:
 
     phase: str = "starts"
     attempt: int = 0
+    search: dict[str, Any] | None = None
     start: int = 0
     stage: int = 1
     draws: int = 0
@@ -183,7 +186,11 @@ class Trainer:
         if self.position.phase != "done":
             self.position.stopped = ""
         while self.position.phase != "done" and not self.position.stopped:
-            if self.position.phase == "starts":
+            if self.position.phase == "starts" and self._may_be_full():
+                self.position.phase = "full"
+            elif self.position.phase == "full":
+                self._full()
+            elif self.position.phase == "starts":
                 self._starts()
             else:
                 self._stages()
@@ -221,6 +228,57 @@ class Trainer:
             self._save()
         assert p.chosen is not None
         p.phase, p.theta, p.bases = "stages", p.chosen["theta"], p.chosen["bases"]
+
+    def _may_be_full(self) -> bool:
+        """Whether a network that grows can be found by solving with all products of splines, if that was not tried.
+
+        It is one of product nodes of two coordinates, one of them not periodic, and nothing that rows of residuals
+        share but constraints enters the equations. Other settings than the usual ones ask for growth.
+        """
+        problem, model, geometry = self.problem, self.model, self.problem.geometry
+        if self.position.search is not None or not self._adaptive or not isinstance(model, KAN):
+            return False
+        faces = isinstance(geometry, Box) and geometry.dimension == 2 and len(problem.periodic) < 2
+        plain = model.width == (0,) and model.grids[1] == model.degrees[1] == 1 and not model.base
+        usual = isinstance(self.solver, LevenbergMarquardt) and self.collocation.sampling == Sampling()
+        return faces and plain and usual and not problem.scalars
+
+    def _full(self) -> None:
+        """Solve with all products of splines, and separate the solution into the product nodes of a network."""
+        p, last = self.position, self.stages[-1]
+        assert isinstance(self.model, KAN)
+        full = FullProduct(
+            self.collocation,
+            products(self.model, self.problem, self.like),
+            self._passes_time(),
+            self.model.limit,
+            last.products,
+            last.grids[0],
+        )
+        search = full.start() if p.search is None else Search(**{**p.search, "stopped": ""})
+
+        def note(loss: float, parameters: int) -> str:
+            p.total += 1
+            self._add(Row(p.stage, p.total, perf_counter() - self._begin, loss, nan, parameters))
+            p.horizon = full.reach(search)
+            return self._spent()
+
+        def save() -> None:
+            p.search = dict(vars(search))
+            self._save()
+
+        full.run(search, note, save)
+        if search.found or self._spent():
+            nodes = full.nodes(search)
+            network = self._of_stage(self.stages[0]._replace(products=nodes.count))
+            network, theta = nodes.network(network, self.collocation.spread(1.0))
+            p.horizon = full.reach(search)
+            self._offer(network, theta, self.collocation.held_out(network, 0).loss(theta))
+            p.theta, p.bases, p.stopped = theta, network.saved(), search.stopped
+            p.phase = "full" if self._spent() else "done"
+        else:
+            p.phase = "starts"
+        save()
 
     def _stages(self) -> None:
         """Train stage after stage; a spent budget leaves the position in its stage, so that a larger one goes on."""
@@ -528,8 +586,10 @@ class Trainer:
 
     def _note(self, stage: int, state: State, held_out: float) -> None:
         p = self.position
-        row = Row(stage, p.total, perf_counter() - self._begin, state.loss, held_out, len(state.theta))
-        p.history.append(asdict(row))
+        self._add(Row(stage, p.total, perf_counter() - self._begin, state.loss, held_out, len(state.theta)))
+
+    def _add(self, row: Row) -> None:
+        self.position.history.append(asdict(row))
         if self._progress:
             self._progress(row)
 

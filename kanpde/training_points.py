@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,11 +11,44 @@ from torch import Tensor
 from kanpde.field import Points
 from kanpde.geometry import Box, Geometry
 from kanpde.model import Ansatz, Network
-from kanpde.residual import System, residual_scales
-from kanpde.sampling import PointSet, Sampling, draw, draw_where_large, earlier
+from kanpde.model.tensor import TensorSplines
+from kanpde.residual import Residuals, System, residual_scales
+from kanpde.sampling import PointSet, Sampling, draw, draw_where_large, earlier, in_intervals
 
 HELD_OUT_SEED = 1_000_003
 HELD_OUT_LEAST = 2000
+GAUSS = 2
+"""Gauss points of a cell in each direction, at least."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Residuals on a grid of Gauss points (n, m), with its weights, and the interval of each of its lines.
+
+    The lines are those of the first coordinate (n,) and of the second one (m,).
+    """
+
+    residuals: Residuals
+    intervals: tuple[Tensor, Tensor]
+    weights: Tensor
+
+    def indicators(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return for the intervals (G,) of each coordinate how much the residual varies across them.
+
+        That is the part of its mean square that remains of it less its means over each interval along a line. A
+        coordinate that is resolved has residuals that do not vary at the scale of its intervals.
+        """
+        r = self.residuals.at_points(theta)[0].unflatten(1, self.weights.shape) / self.weights.sqrt()
+        found = []
+        for axis, number in enumerate(self.intervals):
+            number = number.to(r.device)
+            along = r.movedim(1 + axis, 0)
+            count = torch.bincount(number).to(r)
+            means = along.new_zeros(len(count), *along.shape[1:]).index_add_(0, number, along)
+            means /= count[:, None, None]
+            rest = (along - means[number]).square() * self.weights.movedim(axis, 0)[:, None]
+            found.append(r.new_zeros(len(count)).index_add_(0, number, rest.sum(dim=(1, 2))))
+        return found[0], found[1]
 
 
 class Collocation:
@@ -37,7 +71,7 @@ class Collocation:
         self.like = like
         self.scales = scales or residual_scales(ansatz, self._sets("sobol", HELD_OUT_LEAST, HELD_OUT_SEED, None))
 
-    def count(self, network: Network, draws: int) -> int:
+    def count(self, network: Network | TensorSplines, draws: int) -> int:
         """Return the number of interior points of the `draws`-th draw of a stage; each has twice as many."""
         return self.sampling.interior_count(network.parameters) * 2**draws
 
@@ -65,9 +99,54 @@ class Collocation:
 
     def held_out(self, network: Network, draws: int, horizon: float = 1.0) -> System:
         """Return the residuals on the held-out points."""
+        return System(self.ansatz, network, self._held_out_sets(network, draws, horizon), self.scales)
+
+    def in_cells(self, splines: TensorSplines, intervals: int, more: int) -> Cells:
+        """Return the residuals on Gauss points in every cell of the splines up to an interval of the slow coordinate.
+
+        Two in each direction and `more`, and one for every spline in the first and last intervals.
+        """
+        grids = self._grids(splines, splines.reach(intervals))
+        geometry = self._domain(splines.reach(intervals))
+        rules, of = [], []
+        for axis, breaks in enumerate(grids):
+            assert breaks is not None
+            basis = splines.basis(axis)
+            count = GAUSS + more
+            rules.append(in_intervals(breaks.cpu(), count, count if basis.periodic else max(count, basis.degree + 1)))
+            of.append(torch.bucketize(rules[-1][0], breaks[1:-1].cpu()))
+        (x, wx), (y, wy) = rules
+        names, problem = geometry.names, self.ansatz.problem
+        inside = geometry.interior().place(torch.cartesian_prod(x, y)).to(self.like)
+        weights = torch.cartesian_prod(wx, wy).prod(dim=1).to(self.like)
+        sets = {tuple(problem.equations): PointSet(Points.of(names, inside), weights)}
+        for label in self.ansatz.soft:
+            where = problem.conditions[label].where
+            patches, total = geometry.boundary(where), sum(patch.measure for patch in geometry.boundary(where))
+            assert isinstance(geometry, Box)
+            places, shares, normals = [], [], []
+            for (axis, _), patch in zip(geometry.faces(where), patches, strict=True):
+                unit, along = rules[1 - axis]
+                normal = patch.normals(unit[:, None])
+                assert normal is not None
+                places.append(patch.place(unit[:, None]))
+                shares.append(along * (patch.measure / total))
+                normals.append(normal)
+            at = Points.of(names, torch.cat(places).to(self.like), torch.cat(normals).to(self.like))
+            sets[(label,)] = PointSet(at, torch.cat(shares).to(self.like))
+        residuals = Residuals(self.ansatz, splines.until(intervals), sets, self.scales)
+        return Cells(residuals, (of[0], of[1]), weights.view(len(x), len(y)))
+
+    def held_out_cells(self, splines: TensorSplines, intervals: int) -> Residuals:
+        """Return the residuals of the splines up to an interval of the slow coordinate on held-out points."""
+        sets = self._held_out_sets(splines, 0, splines.reach(intervals))
+        return Residuals(self.ansatz, splines.until(intervals), sets, self.scales)
+
+    def _held_out_sets(
+        self, network: Network | TensorSplines, draws: int, horizon: float
+    ) -> dict[tuple[str, ...], PointSet]:
         count = max(HELD_OUT_LEAST, self.count(network, draws) // 2)
-        sets = self._sets("sobol", count, HELD_OUT_SEED + self.seed, network, horizon)
-        return System(self.ansatz, network, sets, self.scales)
+        return self._sets("sobol", count, HELD_OUT_SEED + self.seed, network, horizon)
 
     def spread(self, horizon: float) -> Tensor:
         """Return evenly distributed points (N, d) of the domain."""
@@ -84,7 +163,7 @@ class Collocation:
         rule: str,
         count: int,
         seed: int,
-        network: Network | None,
+        network: Network | TensorSplines | None,
         horizon: float = 1.0,
         even: int | None = None,
     ) -> dict[tuple[str, ...], PointSet]:
@@ -100,7 +179,7 @@ class Collocation:
             sets[(label,)] = draw(patches, geometry.names, rule, boundary, seed + 31 * number, self.like)
         return sets
 
-    def _grids(self, network: Network, horizon: float) -> list[Tensor | None]:
+    def _grids(self, network: Network | TensorSplines, horizon: float) -> list[Tensor | None]:
         """Return the network's breaks in the part of the domain where points lie."""
         grids = network.grids()
         time = self.ansatz.problem.geometry.time
@@ -126,7 +205,7 @@ class Collocation:
 
         def size(at: Points) -> Tensor:
             points = PointSet(at, self.like.new_ones(len(at)))
-            return System(self.ansatz, network, {labels: points}, self.scales).magnitude(theta)
+            return System(self.ansatz, network, {labels: points}, self.scales).at_points(theta)[0].norm(dim=0)
 
         large = draw_where_large(geometry.interior(), geometry.names, chosen, seed + 5, size, self.like)
         array = torch.cat([even.at.array(), large.at.array()])

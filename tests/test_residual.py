@@ -268,7 +268,9 @@ def test_factors_are_held_where_they_are_small(monkeypatch: pytest.MonkeyPatch) 
 def test_magnitudes_add_up_to_the_loss() -> None:
     for name in ("two unknowns", "soft"):
         system, theta = system_of(name)
-        assert 0.5 * float(system.magnitude(theta).square().sum()) == pytest.approx(system.loss(theta), rel=1e-12)
+        assert 0.5 * sum(float(r.square().sum()) for r in system.at_points(theta)) == pytest.approx(
+            system.loss(theta), rel=1e-12
+        )
 
 
 def scales_of(problem: Problem, mode: str = "hard") -> dict[str, float]:
@@ -295,7 +297,7 @@ def test_constraints_have_scales_and_no_part_in_magnitudes() -> None:
     assert scales["mean"] == 0.5
     assert 0.4 < scales["turn"] < 0.75  # of y on (-1, 1) at few points
     system, theta = system_of("constraints", count=9)
-    assert len(system.magnitude(theta)) == 9
+    assert [r.shape for r in system.at_points(theta)] == [(1, 9)]
     assert system.rows == 9 + 1 + 3 + 7
 
 

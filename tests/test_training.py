@@ -291,6 +291,78 @@ def test_more_nodes_are_tried_where_few_leave_a_large_residual() -> None:
     assert trainer(simple, model).run()[2].attempt == 0
 
 
+@pytest.fixture
+def front_problem(monkeypatch: pytest.MonkeyPatch) -> Problem:
+    """Return a problem for whose solution no few product nodes are tried, and that is soon solved."""
+    monkeypatch.setattr(kanpde.training, "SMOOTH", 0.0)
+    return load_problem("burgers1d", nu=0.1)
+
+
+FULL = KAN(degree=(6, 1), grid=40, parameters=400, start_products=2, start_grid=8)
+
+
+def test_networks_of_two_coordinates_come_from_all_products(front_problem: Problem, device: torch.device) -> None:
+    """A solution with all products of splines becomes a network within its limits; a budget ends it as others."""
+    solver = LevenbergMarquardt(starts=1, start_iterations=1, stage_iterations=1)
+    case = trainer(front_problem, FULL, solver, Sampling(), seconds=1000.0, device=device)
+    saved: list[dict[str, Any]] = []
+    network, theta, position = case.run(checkpoint=lambda state: saved.append(copy.deepcopy(state["position"])))
+    assert position.phase == "done"
+    assert position.stopped.startswith("finer knots change the solution by less than")
+    assert len(theta) == network.parameters <= 400
+    assert isinstance(front_problem.reference, kanpde.problem.Reference)
+    at = Points.of(("x", "t"), points_in((-1.0, 0.0), (1.0, 1.0), 500, case.like))
+    value = IndexSet(("x", "t"))
+    found, wanted = case.ansatz.taylor(network, theta, at, value), front_problem.reference.taylor(at, value)
+    assert float((found - wanted).norm() / wanted.norm()) < 2e-5
+    full = [p for p in saved if p["phase"] == "full"]
+    for middle in (full[len(full) // 2], full[-2]):
+        again = trainer(front_problem, FULL, solver, Sampling(), seconds=1000.0, device=device)
+        _, resumed, end = again.run(Position(**copy.deepcopy(middle)))
+        assert torch.equal(resumed, theta)
+        assert [row["loss"] for row in end.history] == [row["loss"] for row in position.history]
+    hurried = trainer(front_problem, FULL, solver, Sampling(), iterations=10, seconds=1000.0, device=device)
+    _, _, position = hurried.run()
+    assert position.phase == "full"
+    assert position.total == 10
+    assert position.stopped.startswith("budget of 10 iterations, spent in the first")
+    longer = trainer(front_problem, FULL, solver, Sampling(), seconds=1000.0, device=device)
+    _, _, position = longer.run(position)
+    assert position.phase == "done"
+
+
+def test_networks_grow_where_all_products_find_nothing(front_problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kanpde.full, "LOST", 0.0)
+    monkeypatch.setattr(kanpde.full, "CLOSE", 0.0)
+    monkeypatch.setattr(kanpde.full, "REFINEMENTS", 0)
+    solver = LevenbergMarquardt(starts=1, start_iterations=1, stage_iterations=1)
+    case = trainer(front_problem, FULL, solver, Sampling(), iterations=100)
+    _, _, position = case.run()
+    assert position.phase != "full"
+    assert position.stage > 1
+    assert position.search is not None
+    assert position.search["stopped"].startswith("no solution found")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": replace(FULL, width=(1,))},
+        {"model": replace(FULL, degree=6)},
+        {"model": replace(FULL, knots="uniform")},
+        {"solver": LBFGS()},
+        {"sampling": Sampling(ratio=2.0)},
+    ],
+    ids=["sums", "outer splines", "even knots", "solver", "points"],
+)
+def test_other_settings_ask_for_growth(front_problem: Problem, change: dict[str, Any]) -> None:
+    assert trainer(front_problem, FULL, sampling=Sampling())._may_be_full() is False  # the first attempt
+    for given, wanted in (({}, True), (change, False)):
+        case = trainer(front_problem, **{"model": FULL, "sampling": Sampling(), **given})
+        case.position = Position(attempt=len(case.attempts) - 1)
+        assert case._may_be_full() is wanted
+
+
 def test_final_conditions_are_met_by_no_part_of_the_time() -> None:
     heat = load_problem("heat1d")
     assert trainer(heat)._passes_time()

@@ -126,6 +126,20 @@ class BSpline(Learnable):
         return torch.from_numpy(np.stack(self._extended).astype(np.float64)).to(self.knots)
 
     def taylor(self, z: Tensor, order: int) -> Tensor:
+        local, interval = self.local(z, order)
+        places = interval[..., None, None] + torch.arange(self.degree + 1, device=z.device)
+        dense = z.new_zeros(*z.shape, order + 1, self.size)
+        if self.periodic:
+            dense = dense.scatter_add(-1, (places % self.size).expand(local.shape), local)
+        else:
+            dense = dense.scatter(-1, places.expand(local.shape), local)
+        return dense.permute(2, 0, 1, 3)
+
+    def local(self, z: Tensor, order: int) -> tuple[Tensor, Tensor]:
+        """Return the derivatives / m! (N, I, m, k + 1), m = 0..order, that may not vanish at z (N, I), and intervals.
+
+        On interval j (N, I) they are those of functions j to j + k, modulo their number if they are periodic.
+        """
         k, breaks = self.degree, self.breaks
         if self.periodic:
             z = breaks[:, 0] + torch.remainder(z - breaks[:, 0], breaks[:, -1] - breaks[:, 0])
@@ -149,14 +163,7 @@ class BSpline(Learnable):
             own = table[torch.arange(len(breaks), device=z.device), interval]  # (N, I, p, m, i)
             local = torch.einsum("nip,nipmg->nimg", powers, own)
         scale = length[..., None] ** -torch.arange(order + 1, dtype=z.dtype, device=z.device)
-        local = local * scale[..., None]
-        places = interval[..., None, None] + torch.arange(k + 1, device=z.device)
-        dense = z.new_zeros(*s.shape, order + 1, self.size)
-        if self.periodic:
-            dense = dense.scatter_add(-1, (places % self.size).expand(local.shape), local)
-        else:
-            dense = dense.scatter(-1, places.expand(local.shape), local)
-        return dense.permute(2, 0, 1, 3)
+        return local * scale[..., None], interval
 
     def ramp(self) -> Tensor:
         """Return the Greville abscissae (I, K), as coefficients the function z; the sine of the grid if periodic."""

@@ -158,7 +158,8 @@ class KAN:
         if not isinstance(geometry, Box):
             resolving = ceil(PER_RADIUS * geometry.size * geometry.curvature - 0.1)
             affine = {**AFFINE, **GENERAL, "start_grid": min(max(AFFINE["start_grid"], resolving), AFFINE["grid"])}
-        by_equations = affine if problem.affine else NONLINEAR
+        nonlinear = {**NONLINEAR, "products": NONLINEAR["products"] * count}
+        by_equations = affine if problem.affine else nonlinear
         choice = by_equations if self.width is None else SUMS
         if self.width is None and problem.geometry.dimension == 1:
             choice = {**choice, **ONE_COORDINATE, "products": count}

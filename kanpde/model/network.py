@@ -49,6 +49,16 @@ class Network:
         """The number of parameters P."""
         return self.scalars + sum(layer.parameters for layer in self.layers)
 
+    @property
+    def row_entries(self) -> int:
+        """The parameters that a row of the Jacobian depends on."""
+        return self.parameters
+
+    @property
+    def width(self) -> int:
+        """Numbers that are held for each point and channel."""
+        return sum(layer.features + layer.linear for layer in self.layers)
+
     @cached_property
     def places(self) -> tuple[slice, ...]:
         """Where each layer's weights stand in the flat parameter vector; the last layer enters linearly."""

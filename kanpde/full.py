@@ -1,0 +1,258 @@
+"""Solving with all products of splines of two inputs, on knots that are refined where residuals ask for it.
+
+On given knots this is the widest network of product nodes there is, and the only one whose parameters all enter it
+linearly: Gauss-Newton has no false minima of factors to get past, and its normal equations are a band. Afterwards the
+singular functions of the solution are the nodes (`separate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from math import inf, sqrt
+
+import torch
+from torch import Tensor
+
+from kanpde.basis import BSpline
+from kanpde.floats import TINY
+from kanpde.model import KAN
+from kanpde.model.tensor import TensorSplines
+from kanpde.newton import newton
+from kanpde.problem import Problem
+from kanpde.separate import Knots, Nodes, Separation
+from kanpde.training_points import Collocation
+
+FIRST_INTERVALS = 10
+"""Intervals of the slow coordinate in the beginning; time goes on from one to the next."""
+CLOSE = 1e-3
+"""A relative residual below which time goes on."""
+JUMP = 5e-3
+"""A relative residual of the first solution on one more interval above which that interval is cut first."""
+POOR = 0.1
+"""The same for the very first interval, where knots may be too few for the initial values."""
+CUTS = 6
+"""Times that an interval is cut for that, at most."""
+REFINEMENTS = 10
+"""Refinements before time goes on in any case."""
+LOST = 0.05
+"""A relative residual after that many refinements that no solution has."""
+ITERATIONS = 12
+FIRST_ITERATIONS = 30
+OVERFIT = 5.0
+"""Ratio of held-out to trained residual above which cells get one more point in each direction."""
+MORE = 3
+MARKED = 0.5
+"""Intervals are cut that make up so much of the indicator (Doerfler 1996)."""
+SETTLED = 0.3
+"""Refining ends when it twice changes the solution by less than this part of what the network leaves of it."""
+RESOLVED = 1e-10
+"""A relative residual below which refining would resolve rounding."""
+STALLED, HELPED = 4, 0.9
+"""Refining also ends when so many refinements leave so much of the residual."""
+LARGEST = 80_000_000
+"""Entries of the band matrix at most (640 MB)."""
+
+Note = Callable[[float, int], str]
+"""Gets the loss and the number of coefficients of an iteration; says which limit is reached, if one is."""
+
+
+@dataclass
+class Search:
+    """How far solving has got, as plain data.
+
+    fast, slow: the knots. theta: coefficients (P,). intervals: those of the slow coordinate that are solved on, where
+    knots were refined so many times. more: additional points of cells in each direction. trained, held_out: relative
+    residuals. levels: the knots on which the whole domain was solved, residuals: what they left, changes: by how much
+    they changed the solution. stopped: why the search ended. found: whether it is a solution.
+    """
+
+    fast: Tensor
+    slow: Tensor
+    theta: Tensor
+    intervals: int
+    refinements: int = 0
+    more: int = 0
+    trained: float = inf
+    held_out: float = inf
+    levels: list[Knots] = field(default_factory=list)
+    residuals: list[float] = field(default_factory=list)
+    changes: list[float] = field(default_factory=list)
+    stopped: str = ""
+    found: bool = False
+
+
+class FullProduct:
+    """Solves with tensor products of splines, and separates what it finds.
+
+    marches: whether time, the slow coordinate, goes on from interval to interval. parameters, products, grid: what the
+    network that is to come has at most, the last one intervals in each coordinate.
+    """
+
+    def __init__(
+        self, collocation: Collocation, splines: TensorSplines, marches: bool, parameters: int, products: int, grid: int
+    ) -> None:
+        self.collocation, self._start, self._marches = collocation, splines, marches
+        self._limits = parameters, products, grid
+
+    def start(self) -> Search:
+        """Return the search at its start, where the coefficients are zero."""
+        splines = self._start
+        theta = splines.lower.new_zeros(splines.parameters)
+        return Search(splines.fast.knots, splines.slow.knots, theta, 0 if self._marches else splines.slow.intervals)
+
+    def run(self, search: Search, note: Note, save: Callable[[], None]) -> None:
+        """Go on with a search until it ends; `save` is called where it can go on from."""
+        self._note = note
+        while not search.stopped:
+            self._go_on(search)
+            save()
+
+    def nodes(self, search: Search) -> Nodes:
+        """Return the product nodes of what was found."""
+        return self._separation(search).nodes(search.changes[-1] if search.changes else 0.0)
+
+    def reach(self, search: Search) -> float:
+        """Return which part of the domain was solved on."""
+        return self._splines(search).reach(search.intervals)
+
+    def _splines(self, search: Search) -> TensorSplines:
+        """Return the splines of a search on the whole domain."""
+        fast, slow = self._start.fast, self._start.slow
+        return replace(
+            self._start,
+            fast=replace(fast, knots=search.fast.to(fast.knots)),
+            slow=replace(slow, knots=search.slow.to(slow.knots)),
+        )
+
+    def _go_on(self, s: Search) -> None:
+        """Make one move: solve anew on more points, on more knots, or on a longer part of time."""
+        splines = self._splines(s)
+        everywhere = s.intervals == splines.slow.intervals
+        if s.trained == inf and self._marches:
+            self._lengthen(s, splines)
+        elif s.trained == inf:
+            self._solve(s, splines, s.theta, FIRST_ITERATIONS)
+        elif s.held_out > max(OVERFIT * s.trained, RESOLVED if s.levels else CLOSE) and s.more < MORE:
+            s.more += 1
+            self._solve(s, splines, s.theta, ITERATIONS)
+        elif s.levels or (everywhere and s.held_out <= CLOSE):
+            self._finish_level(s, splines)
+        elif s.held_out > CLOSE and s.refinements < REFINEMENTS:
+            self._refine(s, splines)
+        elif s.held_out > LOST:
+            s.stopped = f"no solution found: relative residual {s.held_out:.1e}"
+        elif everywhere:
+            self._finish_level(s, splines)
+        else:
+            self._lengthen(s, splines)
+
+    def _solve(self, s: Search, splines: TensorSplines, theta: Tensor, limit: int) -> None:
+        """Solve on the intervals of the search, from coefficients theta (P,) on the whole domain."""
+        s.fast, s.slow, s.theta = splines.fast.knots, splines.slow.knots, theta
+        residuals = self.collocation.in_cells(splines, s.intervals, s.more).residuals
+        held_out = self.collocation.held_out_cells(splines, s.intervals)
+        part = splines.until(s.intervals)
+        goal = 0.5 * (0.1 * (CLOSE if not s.levels else RESOLVED)) ** 2
+        spent = ""
+
+        def note(loss: float) -> bool:
+            nonlocal spent
+            spent = self._note(loss, part.parameters)
+            return bool(spent)
+
+        found, loss = newton(residuals, part, theta[: part.parameters], limit, goal, note)
+        s.theta = splines.continued(torch.cat([found, theta[part.parameters :]]), s.intervals)
+        s.trained, s.held_out = sqrt(2 * loss), sqrt(2 * held_out.loss(found))
+        s.stopped = s.stopped or spent
+
+    def _refine(self, s: Search, splines: TensorSplines) -> None:
+        """Cut the intervals across which the residual varies most, as seen from what they cost, and solve."""
+        cells = self.collocation.in_cells(splines, s.intervals, s.more)
+        found = cells.indicators(s.theta[: splines.until(s.intervals).parameters])
+        fast, slow = (found[axis] for axis in splines.axes)
+        value = torch.cat([fast, slow])
+        worth = torch.cat([fast / splines.slow.size, slow / splines.fast.size]).argsort(descending=True, stable=True)
+        share = value[worth].cumsum(0)
+        marked = torch.zeros_like(value, dtype=torch.bool)
+        marked[worth[: int((share < MARKED * share[-1]).sum()) + 1]] = True
+        of_slow = marked.new_zeros(splines.slow.intervals)
+        of_slow[: s.intervals] = marked[len(fast) :]
+        cut = graded(splines.slow, of_slow)
+        finer, theta = splines.bisected(graded(splines.fast, marked[: len(fast)]), cut, s.theta)
+        s.intervals += int(cut[: s.intervals].sum())
+        s.refinements, s.more = s.refinements + 1, 0
+        theta = finer.continued(theta, s.intervals)
+        self._solve(s, finer, theta, ITERATIONS)
+        if s.levels:
+            held_out = self.collocation.held_out_cells(finer, s.intervals)
+            before, after = held_out.solution(theta), held_out.solution(s.theta)
+            s.changes.append(float((after - before).norm() / after.norm().clamp_min(TINY)))
+
+    def _lengthen(self, s: Search, splines: TensorSplines) -> None:
+        """Go on to the next interval; cut it before, a few times, if its first solution is poor."""
+        s.refinements, s.more = 0, 0
+        theta, before = s.theta, s.intervals
+        for cuts in range(CUTS + 1):
+            s.intervals = before + 1
+            self._solve(s, splines, theta, ITERATIONS)
+            if s.trained <= (JUMP if before else POOR) or cuts == CUTS or s.stopped:
+                return
+            following = torch.zeros(splines.slow.intervals, dtype=torch.bool, device=theta.device)
+            following[before] = True
+            cut = graded(splines.slow, following)
+            none = torch.zeros(splines.fast.intervals, dtype=torch.bool, device=theta.device)
+            splines, theta = splines.bisected(none, cut, theta)
+            before += int(cut[:before].sum())
+            theta = splines.continued(theta, before)
+
+    def _finish_level(self, s: Search, splines: TensorSplines) -> None:
+        """Note the knots on which the whole domain was solved; refine them unless the search has ended."""
+        s.levels.append((s.fast, s.slow))
+        s.residuals.append(s.held_out)
+        s.found = True
+        left = self._separation(s).least
+        if s.held_out <= RESOLVED:
+            s.stopped = f"relative residual below {RESOLVED:g}"
+        elif len(s.changes) > 1 and max(s.changes[-2:]) < SETTLED * left:
+            s.stopped = f"finer knots change the solution by less than the {left:.1e} that the network leaves of it"
+        elif len(s.residuals) > STALLED and s.held_out > HELPED * s.residuals[-1 - STALLED]:
+            s.stopped = f"finer knots do not lower the relative residual of {s.held_out:.1e}"
+        elif splines.parameters * (2 * splines.bandwidth + 1) > LARGEST:
+            s.stopped = f"finer knots would need too much memory for {splines.parameters} coefficients"
+        else:
+            self._refine(s, splines)
+
+    def _separation(self, s: Search) -> Separation:
+        return Separation(self._splines(s), s.theta, s.levels or [(s.fast, s.slow)], *self._limits)
+
+
+def products(model: KAN, problem: Problem, like: Tensor) -> TensorSplines:
+    """Return the coarsest splines of all products; the slow coordinate is time, or one that is not periodic."""
+    geometry, periodic = problem.geometry, problem.periodic
+    assert model.start_grid is not None
+    slow = geometry.names.index(geometry.time) if geometry.time else 1
+    if geometry.names[slow] in periodic:
+        slow = 1 - slow
+    one, degree = like.new_ones(1), model.degrees[0]
+    return TensorSplines(
+        BSpline.uniform(degree, model.start_grid, -one, one, geometry.names[1 - slow] in periodic),
+        BSpline.uniform(degree, FIRST_INTERVALS, -one, one),
+        (1 - slow, slow),
+        like.new_tensor(geometry.lower),
+        like.new_tensor(geometry.upper),
+        len(problem.unknowns),
+    )
+
+
+def graded(basis: BSpline, marked: Tensor) -> Tensor:
+    """Return marks (G,) of intervals to halve and of those that make neighbours differ by more than a factor of two."""
+    marked, lengths = marked.clone(), basis.breaks[0].diff()
+    while True:
+        halved = torch.where(marked, 0.5 * lengths, lengths)
+        ends = (halved[-1:], halved[:1]) if basis.periodic else (halved[:1], halved[-1:])
+        around = torch.minimum(torch.cat([ends[0], halved[:-1]]), torch.cat([halved[1:], ends[1]]))
+        more = (halved > 2.01 * around) & ~marked
+        if not bool(more.any()):
+            return marked
+        marked = marked | more
