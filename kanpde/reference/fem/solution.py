@@ -25,9 +25,9 @@ TIMES = 24
 class FEM(Reference):
     """A finite element solution of a problem, steady or in time steps.
 
-    `states` (step, node in time, dof) and `times` (step + 1) hold the solution; a steady one has one step with one
-    node and no times. `dofs` counts what was solved for: free degrees of freedom in space, times three stages in every
-    step. `seconds` are those of the set-up (mesh, element, conditions) and of the solution with its assembly.
+    `states` (step, node in time, unknown, dof) and `times` (step + 1) hold the solution; a steady one has one step with
+    one node and no times. `dofs` counts what was solved for: free degrees of freedom in space, times three stages in
+    every step. `seconds` are those of the set-up (mesh, element, conditions) and of the solution with its assembly.
     `error` estimates the relative L2 error from the solution on half as many cells per side (`coarser`): the difference
     of the two, divided by (ratio of cells)^rate - 1 (Richardson 1911). The rate is order + 1 in space, at most 4 with
     curved boundaries and with time, where the coarser solution has a time tolerance looser by the same factor. It holds
@@ -77,22 +77,23 @@ class FEM(Reference):
         return richardson(fine, coarse, weight, gain)
 
     def taylor(self, at: Points, indices: IndexSet) -> Tensor:
-        """Return values and first derivatives (channel, point, 1); raise KanpdeError for higher derivatives."""
-        return at_points(self.name, at, indices, self._evaluate)[..., None]
+        """Return values and first derivatives (channel, point, unknown); raise KanpdeError for higher derivatives."""
+        return at_points(self.name, at, indices, self._evaluate)
 
     def _evaluate(self, points: ndarray, indices: IndexSet) -> ndarray:
         element, local = self.space.locate(points[:, self._axes])
         dofs = self.space.element_dofs[:, element].T
         shapes = self.space.shapes(element, local)
         step, now, slope = self._in_time(points)
-        states = [self.states[step[:, None], node, dofs] for node in range(self.states.shape[1])]
-        result = np.empty((len(indices), len(points)))
+        states = [self.states[step[:, None], node, :, dofs] for node in range(self.states.shape[1])]
+        result = np.empty((len(indices), len(points), self.states.shape[2]))
         for channel, index in enumerate(indices.indices):
             axis = index.index(1) if any(index) else None
             weights = slope if axis is not None and axis == self._time else now
             basis = self.space.shapes(element, local, self._axes.index(axis)) if axis in self._axes else shapes
             result[channel] = sum(
-                weight * np.einsum("nb,nb->n", basis, state) for weight, state in zip(weights.T, states, strict=True)
+                weight[:, None] * np.einsum("nb,nbu->nu", basis, state)
+                for weight, state in zip(weights.T, states, strict=True)
             )
         return result
 

@@ -12,7 +12,7 @@ from kanpde.problem import Problem
 from kanpde.reference.fem.flow import SolvedFlow, solve_flow
 from kanpde.reference.fem.grid import cells_of
 from kanpde.reference.fem.linearise import StrongForm, does_not_apply
-from kanpde.reference.fem.momentum import FlowEquations, several
+from kanpde.reference.fem.momentum import FlowEquations, is_flow
 from kanpde.reference.fem.newton import newton
 from kanpde.reference.fem.radau import integrate
 from kanpde.reference.fem.solution import FEM
@@ -45,7 +45,7 @@ def solve_fem(problem: Problem, order: int, cells: int, steps: int | None = None
         raise KanpdeError(f"cells={cells}: FEM needs at least 2 cells per side.")
     if steps is not None and steps < 1:
         raise KanpdeError(f"steps={steps}: FEM needs at least 1 time step.")
-    if several(problem):
+    if is_flow(problem):
         return solve_flow(problem, order, cells)
     tolerance = min(max(0.1 * float(cells) ** -(order + 1), TIGHTEST), LOOSEST)
     return _solve(problem, order, cells, steps, tolerance)
@@ -56,19 +56,21 @@ def ladder(problem: Problem) -> tuple[tuple[int, int], ...]:
 
     Raises KanpdeError if finite elements do not apply to the problem.
     """
-    if several(problem):
+    if flow := is_flow(problem):
         FlowEquations(problem)
     else:
         StrongForm(problem)
     space, time = meshable(problem.geometry)
-    steps = FLOWS[space.dimension] if several(problem) else LADDERS[space.dimension, time is not None]
-    if not isinstance(space, Mesh):
-        return steps
-    # An imported mesh is refined as it is, so that its own cells give the resolutions; the first has a coarser one.
-    own = cells_of(space)
-    most = max(dofs_of(order, cells) for order, cells in steps)
-    steps = tuple((order, own * 2**times) for order in sorted({o for o, _ in steps}) for times in range(1, 8))
-    return tuple(step for step in steps if step[1] == 2 * own or dofs_of(*step) <= most)
+    steps = FLOWS[space.dimension] if flow else LADDERS[space.dimension, time is not None]
+    if isinstance(space, Mesh):
+        # It is refined as it is, so that its own cells give the resolutions; the first has a coarser one.
+        own = cells_of(space)
+        most = max(dofs_of(order, cells) for order, cells in steps)
+        steps = tuple((order, own * 2**times) for order in sorted({o for o, _ in steps}) for times in range(1, 8))
+        steps = tuple(step for step in steps if step[1] == 2 * own or dofs_of(*step) <= most)
+    if not flow:
+        weak_form(problem, *steps[0])
+    return steps
 
 
 def dofs_of(order: int, cells: int) -> int:
@@ -90,14 +92,18 @@ def meshable(geometry: Geometry) -> tuple[Geometry, Box | None]:
     return space, time
 
 
-def _solve(problem: Problem, order: int, cells: int, steps: int | None, tolerance: float) -> FEM:
-    began = perf_counter()
+def weak_form(problem: Problem, order: int, cells: int) -> tuple[WeakForm, Box | None]:
+    """Return the Galerkin form of a problem with its interval of time; raise KanpdeError if it has none."""
     geometry = problem.geometry
     domain, time = meshable(geometry)
     strong = StrongForm(problem)
     periodic = tuple(domain.names.index(name) for name in problem.periodic if name != geometry.time)
-    space = Space(domain, order, cells, periodic)
-    form = WeakForm(strong, space, time, problem.conditions)
+    return WeakForm(strong, Space(domain, order, cells, periodic), time), time
+
+
+def _solve(problem: Problem, order: int, cells: int, steps: int | None, tolerance: float) -> FEM:
+    began = perf_counter()
+    form, time = weak_form(problem, order, cells)
     ready = perf_counter()
     free = len(form.free)
     times = None
@@ -118,9 +124,9 @@ def _solve(problem: Problem, order: int, cells: int, steps: int | None, toleranc
 
     return FEM(
         f"fem-p{order}-{cells}",
-        space,
-        geometry,
-        states,
+        form.space,
+        problem.geometry,
+        states.reshape(*states.shape[:2], form.unknowns, -1),
         times,
         dofs=dofs,
         seconds={"setup": ready - began, "train": perf_counter() - ready},
