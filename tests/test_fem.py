@@ -202,8 +202,8 @@ def test_a_periodic_wave_moves_through_the_faces():
 
 def test_own_error_estimate():
     problem, exact = poisson()
-    for order in (1, 2, 4):
-        solution = solve_fem(problem, order, 16)
+    for order, cells in ((1, 32), (2, 16), (4, 16)):
+        solution = solve_fem(problem, order, cells)
         assert solution.error == pytest.approx(relative_error(problem, solution, exact), rel=0.4)
 
 

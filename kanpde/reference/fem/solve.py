@@ -10,8 +10,9 @@ from kanpde.errors import KanpdeError
 from kanpde.geometry import Box, Geometry, Mesh, split
 from kanpde.problem import Problem
 from kanpde.reference.fem.flow import SolvedFlow, solve_flow
-from kanpde.reference.fem.grid import cells_of
+from kanpde.reference.fem.grid import Grid, cells_of
 from kanpde.reference.fem.linearise import StrongForm, does_not_apply
+from kanpde.reference.fem.meshing import coarser_of
 from kanpde.reference.fem.momentum import FlowEquations, is_flow
 from kanpde.reference.fem.newton import newton
 from kanpde.reference.fem.radau import integrate
@@ -92,18 +93,20 @@ def meshable(geometry: Geometry) -> tuple[Geometry, Box | None]:
     return space, time
 
 
-def weak_form(problem: Problem, order: int, cells: int) -> tuple[WeakForm, Box | None]:
+def weak_form(problem: Problem, order: int, cells: int, grid: Grid | None = None) -> tuple[WeakForm, Box | None]:
     """Return the Galerkin form of a problem with its interval of time; raise KanpdeError if it has none."""
     geometry = problem.geometry
     domain, time = meshable(geometry)
     strong = StrongForm(problem)
     periodic = tuple(domain.names.index(name) for name in problem.periodic if name != geometry.time)
-    return WeakForm(strong, Space(domain, order, cells, periodic), time), time
+    return WeakForm(strong, Space(domain, order, cells, periodic, grid), time), time
 
 
-def _solve(problem: Problem, order: int, cells: int, steps: int | None, tolerance: float) -> FEM:
+def _solve(
+    problem: Problem, order: int, cells: int, steps: int | None, tolerance: float, grid: Grid | None = None
+) -> FEM:
     began = perf_counter()
-    form, time = weak_form(problem, order, cells)
+    form, time = weak_form(problem, order, cells, grid)
     ready = perf_counter()
     free = len(form.free)
     times = None
@@ -117,10 +120,12 @@ def _solve(problem: Problem, order: int, cells: int, steps: int | None, toleranc
         iterations, dofs = len(states), 3 * len(states) * free
         stopped = f"reached the end in {iterations} Radau steps of {free} dofs, {path.rejected} rejected"
 
-    def coarser() -> FEM:
-        ratio = cells / (cells // 2)
-        looser = tolerance * ratio ** min(order + 1, 4)
-        return _solve(problem, order, cells // 2, max(1, steps // 2) if steps else None, looser)
+    def coarser() -> FEM | None:
+        grid = coarser_of(form.space.domain, form.space.grid)
+        if grid is None:
+            return None
+        looser = tolerance * (form.space.cells / grid.cells) ** min(order + 1, 4)
+        return _solve(problem, order, round(grid.cells), max(1, steps // 2) if steps else None, looser, grid)
 
     return FEM(
         f"fem-p{order}-{cells}",

@@ -28,7 +28,8 @@ from skfem.element import Element
 
 from kanpde.errors import KanpdeError
 from kanpde.geometry import Geometry, Patch
-from kanpde.reference.fem.grid import Grid, grid_of
+from kanpde.reference.fem.grid import Grid
+from kanpde.reference.fem.meshing import grid_of
 
 ELEMENTS: dict[int, dict[int, Callable[[], Element]]] = {
     1: {1: ElementLineP1, 2: ElementLineP2, **{p: partial(ElementLinePp, p) for p in range(3, 9)}},
@@ -99,8 +100,9 @@ class Space:
             raise KanpdeError(
                 f"order={order}: there is no such finite element in {self.dimension} dimensions. Known: {orders}."
             )
-        self.order, self.cells = order, cells
+        self.order = order
         self.grid = grid or grid_of(domain, cells)
+        self.cells = self.grid.cells
         self.mesh = self.grid.mesh
         # An element object caches what it evaluated last (ElementLinePp), so every use has its own.
         self.element = known[order]
