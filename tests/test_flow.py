@@ -201,7 +201,7 @@ def test_where_two_values_meet_the_last_one_holds():
 
 def test_it_is_a_row_of_the_comparison():
     problem = cavity()
-    assert (4, 8) in ladder(problem)
+    assert (4, 8, False) in ladder(problem)
     solution = solve_fem(problem, 2, 4)
     assert solution.name == "fem-p2-4"
     assert solution.dofs == len(solution.form.free)

@@ -117,8 +117,7 @@ class Side:
 
     def divided(self, finer: MeshTri, points: ndarray) -> Side:
         """Return the edges in a finer mesh, halves where it divides them; on a curve, move new points in `points`."""
-        known = {tuple(edge) for edge in np.sort(finer.facets.T, axis=1).tolist()}
-        cut = np.array([tuple(sorted(edge)) not in known for edge in self.edges.tolist()], dtype=bool)
+        cut = numbers_of(finer, self.edges) < 0
         if not cut.any():
             return self
         # A new point lies in the middle of an edge before it is moved.

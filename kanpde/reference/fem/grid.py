@@ -162,9 +162,20 @@ def arrays_of(mesh: SkfemMesh) -> tuple[ndarray, ndarray]:
 
 
 def numbers_of(mesh: SkfemMesh, facets: ndarray) -> ndarray:
-    """Return the numbers in a mesh of facets (n, d) that are given by their points."""
-    known = {tuple(facet): number for number, facet in enumerate(np.sort(mesh.facets.T, axis=1).tolist())}
-    return np.array([known[tuple(facet)] for facet in np.sort(facets, axis=1).tolist()])
+    """Return the numbers in a mesh of facets (n, d) that are given by their points, -1 for those that it has not."""
+    count = int(max(mesh.t.max(), facets.max(initial=0))) + 1
+    known, wanted = (codes_of(which, count) for which in (mesh.facets.T, facets))
+    order = np.argsort(known)
+    place = np.minimum(np.searchsorted(known, wanted, sorter=order), len(known) - 1)
+    return np.where(known[order[place]] == wanted, order[place], -1)
+
+
+def codes_of(facets: ndarray, count: int) -> ndarray:
+    """Return a number (n,) for each set of points, of `count` in all, that facets (n, d) have."""
+    total = np.zeros(len(facets), dtype=np.int64)
+    for column in np.sort(facets, axis=1).T.astype(np.int64):
+        total = count * total + column
+    return total
 
 
 def cells_of(domain: Mesh) -> int:

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 from numpy import ndarray
+from scipy.optimize import brentq
 from torch import Tensor
 
 from kanpde.errors import KanpdeError
@@ -135,9 +136,9 @@ def at_points(name: str, at: Points, indices: IndexSet, evaluate: Callable[[ndar
 def richardson(values: Sequence[ndarray], cells: Sequence[float], weight: ndarray, rate: float) -> float:
     """Return the relative L2 error of the first of two or three solutions, the finest, with values (N, U).
 
-    It is the difference of two divided by (ratio of cells)^q - 1 (Richardson 1911). q is the rate at which differences
-    fall from one pair of three meshes to the next, between `SLOWEST` and `rate`, that of smooth solutions: it is less
-    at corners and before a mesh resolves a solution. With two meshes q = `rate`.
+    It is the difference of two divided by (ratio of cells)^q - 1 (Richardson 1911). q is the rate at which errors have
+    to fall for the differences of three meshes, between `SLOWEST` and `rate`, that of smooth solutions: it is less at
+    corners and before a mesh resolves a solution. With two meshes q = `rate`.
     `weight` (N,) is that of a quadrature rule. The error of a solution that is 0 is 0.
     """
     size = l2(values[0], weight)
@@ -145,9 +146,21 @@ def richardson(values: Sequence[ndarray], cells: Sequence[float], weight: ndarra
         return 0.0
     differences = [l2(a - b, weight) for a, b in pairwise(values)]
     ratios = [a / b for a, b in pairwise(cells)]
-    if len(values) > 2 and 0 not in differences:
-        rate = min(max(float(np.log(differences[1] / differences[0]) / np.log(max(ratios))), SLOWEST), rate)
+    if len(values) > 2 and differences[0] > 0:
+        rate = observed(differences, ratios, rate)
     return max(differences[0] / size / (ratios[0] ** rate - 1), 1e-15)
+
+
+def observed(differences: Sequence[float], ratios: Sequence[float], rate: float) -> float:
+    """Return the rate q, from `SLOWEST` to `rate`, at which errors C cells^-q have two differences, the finer first."""
+
+    def excess(q: float) -> float:
+        first, second = (ratio**q for ratio in ratios)
+        return first * (second - 1) / (first - 1) - differences[1] / differences[0]
+
+    if excess(SLOWEST) >= 0 or excess(rate) <= 0:
+        return SLOWEST if excess(SLOWEST) >= 0 else rate
+    return float(brentq(excess, SLOWEST, rate))
 
 
 def l2(values: ndarray, weight: ndarray) -> float:

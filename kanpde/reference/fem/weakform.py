@@ -130,6 +130,17 @@ class WeakForm:
         at = self._linearised(state[None], rate[None], np.array([time]))
         return self._blocks(lambda e, v: self.cells.integrate(self.cells.value, at.rate[e, v, 0], self.cells.value))
 
+    def energies(self, state: ndarray) -> ndarray:
+        """Return what second derivatives put on the diagonal of dF/du (dof,) at one state, with a positive sign."""
+        zero = np.zeros((1, self.size))
+        diffusion = self._linearised(state[None], zero, self._begin).diffusion
+        total = np.zeros((self.unknowns, self.space.size))
+        for v in range(self.unknowns):
+            for i, along in enumerate(self.cells.slopes):
+                for j, across in enumerate(self.cells.slopes):
+                    total[v] += along.multiply(across).T @ (self.cells.weight * diffusion[v, v, i, j, 0])
+        return np.abs(total.ravel())
+
     def norm(self, u: ndarray) -> float:
         """Return the L2 norm of the functions u (dof,)."""
         return float(np.sqrt((self._at(self.cells.value, u[None]) ** 2 @ self.cells.weight).sum()))
