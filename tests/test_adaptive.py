@@ -85,6 +85,12 @@ def test_the_fewest_triangles_are_marked():
     sizes = np.array([1.0, 8.0, 2.0, 4.0, 0.5])
     assert marked(sizes).tolist() == [1, 3]
     assert sizes[marked(sizes)].sum() >= SHARE * sizes.sum() > sizes.max()
+    assert marked(np.zeros(3)).tolist() == [0, 1, 2]
+
+
+def test_a_solution_that_is_exact_at_once():
+    problem = Problem(LShape(), {"e": lambda u, at: u.d("xx") + u.d("yy")}, {"walls": dirichlet("all", 0.0)})
+    assert solve_fem(problem, 2, 16, adaptive=True).error == 0
 
 
 def test_systems_and_curves():

@@ -55,15 +55,21 @@ def indicators(form: WeakForm, grid: DividedGrid, solution: ndarray) -> ndarray:
     parts = [finer.interpolate(partial(space.values, part, element=element)) for part in unknowns]
     time = np.zeros(1)
     state = fine.with_essential(np.concatenate(parts)[None], time)
-    local = np.zeros(fine.size)
-    local[fine.free] = (fine.residual(state, np.zeros_like(state), time)[0] ** 2 / fine.energies(state[0]))[fine.free]
+    residual, energies = fine.residual(state, np.zeros_like(state), time)[0], fine.energies(state[0])
+    local, free = np.zeros(fine.size), fine.free[energies[fine.free] > 0]
+    local[free] = residual[free] ** 2 / energies[free]
     shared = np.bincount(finer.element_dofs.ravel(), minlength=finer.size)
     each = (local.reshape(form.unknowns, -1).sum(axis=0) / shared)[finer.element_dofs].sum(axis=0)
     return np.bincount(parent, weights=each)
 
 
 def marked(indicators: ndarray) -> ndarray:
-    """Return the numbers of the fewest triangles whose indicators (T,) make up the share of the sum (Dörfler 1996)."""
+    """Return the numbers of the fewest triangles whose indicators (T,) make up the share of the sum (Dörfler 1996).
+
+    All are marked where the indicators are 0.
+    """
+    if not indicators.any():
+        return np.arange(len(indicators))
     order = np.argsort(-indicators, kind="stable")
     sums = np.cumsum(indicators[order])
     return order[: np.searchsorted(sums, SHARE * sums[-1]) + 1]

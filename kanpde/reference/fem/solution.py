@@ -71,7 +71,10 @@ class FEM(Reference):
             raise KanpdeError(
                 f"{self.name}: its error is estimated from a coarser mesh, and there is none: take twice as many cells."
             )
-        coarsest = coarser.coarser()
+        try:
+            coarsest = coarser.coarser()
+        except KanpdeError:  # too coarse for the steps in time or Newton's iteration to converge
+            coarsest = None
         solutions = [self, coarser] + ([] if coarsest is None else [coarsest])
         quadrature = self.space.trace()
         columns, weight = list(quadrature.points), quadrature.weight

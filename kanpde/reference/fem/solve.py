@@ -184,7 +184,7 @@ def _adapted(problem: Problem, order: int, cells: int) -> FEM:
     name = Resolution(order, cells, adaptive=True).name
 
     def solution(last: int) -> FEM:
-        form, state, iterations = path[last]
+        form, state, _ = path[last]
         return FEM(
             name,
             form.space,
@@ -193,7 +193,7 @@ def _adapted(problem: Problem, order: int, cells: int) -> FEM:
             None,
             dofs=len(form.free),
             seconds=seconds,
-            iterations=iterations,
+            iterations=sum(steps for _, _, steps in path[: last + 1]),
             stopped=f"{last + 1} meshes, the last one with {form.space.mesh.nelements} triangles",
             coarser=lambda: coarser(last),
         )
