@@ -22,7 +22,7 @@ from benchmarks.results import Row, Summary
 from kanpde import KanpdeError, Problem
 from kanpde.library import problem_files
 from kanpde.metrics import ErrorMeasure
-from kanpde.reference import ladder, solve_fem
+from kanpde.reference import ladder
 
 INTRODUCTION = """# Problems
 
@@ -49,11 +49,11 @@ def solved_by_fem(problem: Problem) -> tuple[list[dict[str, Any]], str]:
         return [], str(error)
     found, left_out = [], []
     measure_error = ErrorMeasure(problem)
-    for order, cells in resolutions:
+    for resolution in resolutions:
         try:
-            fem = solve_fem(problem, order, cells)
+            fem = resolution.solve(problem)
         except KanpdeError as error:
-            left_out.append(f"p{order}-{cells}: {error}")
+            left_out.append(f"{resolution.name}: {error}")
             continue
         error = measure_error.of(fem.taylor).rel_l2
         found.append({"name": fem.name, "dofs": fem.dofs, "error": error, "seconds": fem.seconds["train"]})

@@ -22,7 +22,7 @@ from kanpde.model import KAN, MLP
 from kanpde.plot import plot_convergence, plot_solution
 from kanpde.problem import Problem
 from kanpde.record import RunDirectory, results, sample_solution
-from kanpde.reference.fem import ladder, solve_fem
+from kanpde.reference.fem import Resolution, ladder
 from kanpde.run import Run, choose_device, solve, suited_solver
 from kanpde.sampling import Sampling
 from kanpde.solver import LBFGS, Adam, Auto, Chain, Solver
@@ -117,7 +117,7 @@ class _Comparison:
         self, problem: Problem, sampling: Sampling, budget: Budget, job: Job, folder: RunDirectory, display: Display
     ) -> None:
         self.sampling, self.budget, self.job, self.folder, self.display = sampling, budget, job, folder, display
-        self.ladder: Sequence[tuple[int, int]] = ()
+        self.ladder: Sequence[Resolution] = ()
         fem_wanted = job.baseline in ("fem", "all")
         if fem_wanted or problem.reference is None:
             try:
@@ -127,7 +127,7 @@ class _Comparison:
         if problem.reference is None and self.ladder:
             *coarser, finest = self.ladder
             self.ladder = coarser
-            problem = replace(problem, reference=solve_fem(problem, *finest))
+            problem = replace(problem, reference=finest.solve(problem))
         if not fem_wanted:
             self.ladder = ()
         self.problem = problem
@@ -144,8 +144,8 @@ class _Comparison:
             if model.name != mlp.name:
                 self._train(mlp.name, mlp, solver)
             self._train(f"{mlp.name}-adam-lbfgs", mlp, Chain((Adam(), LBFGS())))
-        for order, cells in self.ladder:
-            self._finite_elements(order, cells)
+        for resolution in self.ladder:
+            self._finite_elements(resolution)
         self._leave(run)
         reference = self.problem.reference
         self.display.table(list(self.methods.values()), reference)
@@ -175,12 +175,12 @@ class _Comparison:
             self._add(replace(run.method, name=name))
         return run
 
-    def _finite_elements(self, order: int, cells: int) -> None:
-        name = f"fem-p{order}-{cells}"
+    def _finite_elements(self, resolution: Resolution) -> None:
+        name = resolution.name
         if name in self.methods:
             return
         try:
-            fem = solve_fem(self.problem, order, cells)
+            fem = resolution.solve(self.problem)
         except KanpdeError as error:
             self.display.say(f"{name} left out: {error}")
             return

@@ -25,6 +25,7 @@ from benchmarks.report import markdown, save
 from kanpde import KAN, Budget, KanpdeError, LevenbergMarquardt, library
 from kanpde.field import Points
 from kanpde.multiindex import IndexSet
+from kanpde.reference.fem import Resolution
 
 SOLVE = kanpde.solve
 TARGET = {"error": 1e-8, "parameters": 500, "seconds": 20.0}
@@ -220,9 +221,9 @@ def test_problems_are_measured_with_finite_elements_once(short, tmp_path, monkey
     files = ["--out", str(tmp_path / "p.json"), "--markdown", str(tmp_path / "p.md"), "--threads", "1"]
     monkeypatch.setattr(problems, "ladder", lambda problem: (_ for _ in ()).throw(KanpdeError("not here.")))
     problems.main(["wave1d", "--seeds", "1", *files])
-    monkeypatch.setattr(problems, "ladder", lambda problem: ((1, 8), (2, 8), (4, 16)))
+    monkeypatch.setattr(problems, "ladder", lambda problem: [Resolution(1, 8), Resolution(2, 8), Resolution(4, 16)])
     problems.main(["poisson1d:b=2", "--seeds", "1", *files])
-    monkeypatch.setattr(problems, "solve_fem", None)
+    monkeypatch.setattr(problems, "solved_by_fem", None)
     problems.main(["poisson1d:b=2", "--seeds", "2", *files])
     assert short == [0, 0, 1]
     rows = json.loads(Path(tmp_path / "p.json").read_text(encoding="utf-8"))["rows"]

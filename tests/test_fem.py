@@ -202,8 +202,8 @@ def test_a_periodic_wave_moves_through_the_faces():
 
 def test_own_error_estimate():
     problem, exact = poisson()
-    for order in (1, 2, 4):
-        solution = solve_fem(problem, order, 16)
+    for order, cells in ((1, 32), (2, 16), (4, 16)):
+        solution = solve_fem(problem, order, cells)
         assert solution.error == pytest.approx(relative_error(problem, solution, exact), rel=0.4)
 
 
@@ -214,7 +214,7 @@ def test_evaluation_agrees_with_the_interpolation_of_scikit_fem(names, order):
     at = random_points(problem.geometry, 200)
     matrix = solution.space.basis.probes(at.array().numpy().T)
     values = solution.taylor(at, IndexSet(at.names))[0, :, 0]
-    np.testing.assert_allclose(values, matrix @ solution.states[0, 0], atol=1e-12)
+    np.testing.assert_allclose(values, matrix @ solution.states[0, 0, 0], atol=1e-12)
 
 
 def heat() -> tuple[Problem, Function]:
@@ -296,7 +296,7 @@ def test_problems_of_the_gallery():
 
 def test_ladders_have_every_order():
     for problem in (poisson()[0], heat()[0]):
-        assert {order for order, _ in ladder(problem)} == {1, 2, 4}
+        assert {row.order for row in ladder(problem)} == {1, 2, 4}
 
 
 def test_the_reference_is_never_used():
@@ -324,10 +324,15 @@ STEADY, MOVING = Box(x=(0, 1), y=(0, 1)), Box(x=(0, 1), t=(0, 1))
         (STEADY, lambda u, at: u.d("x") + u.d("y"), WALLS, "no second derivative"),
         (STEADY, lambda u, at: laplace(u, at) - 1, {"one": dirichlet("x")}, "'y-' has no condition"),
         (STEADY, lambda u, at: laplace(u, at) - 1, {"all": neumann("all")}, "up to a constant"),
-        (STEADY, lambda u, at: laplace(u, at) + u.d("xy"), {"all": neumann("all")}, "conormal"),
+        (STEADY, lambda u, at: laplace(u, at) + u.d("xy"), {"all": neumann("all")}, "up to a constant"),
         (STEADY, lambda u, at: laplace(u, at) - 1, {**WALLS, "b": neumann("x-")}, "another condition"),
         (STEADY, lambda u, at: laplace(u, at) - at.x / (at.x - at.x), WALLS, "not finite"),
-        (STEADY, lambda u, v, at: laplace(u, at) - v, {"w": dirichlet("all", unknown="u")}, "one unknown"),
+        (
+            STEADY,
+            lambda u, v, at: laplace(u, at) - v,
+            {"w": dirichlet("all", unknown="u")},
+            "equation for each unknown",
+        ),
         (MOVING, lambda u, at: u.d("tt") - u.d("xx"), {**WALLS, **START}, "u_tt"),
         (MOVING, lambda u, at: u.d("xx") - at.t, {**WALLS, **START}, "no u_t"),
         (MOVING, lambda u, at: u.d("t") - u.d("xx"), WALLS, "no initial condition"),

@@ -7,7 +7,7 @@ import pytest
 from skfem import Basis, ElementTriP1, ElementTriP2, FacetBasis
 
 from kanpde import Box, Disk, KanpdeError
-from kanpde.reference.fem.graded import GradedGrid, longest_edges
+from kanpde.reference.fem.graded import GradedGrid
 
 SQUARE = Box(x=(0, 1), y=(0, 1))
 RING = Box(x=(-1, 1), y=(-1, 1)) - Disk(radius=0.3).named("hole")
@@ -28,7 +28,7 @@ def length(grid, domain, name):
 @pytest.mark.parametrize("levels", [0, 1, 6])
 def test_triangles_are_as_small_as_asked_at_a_point_and_nowhere_else(levels):
     grid = GradedGrid(SQUARE, 4, [(0.0, 1.0)], levels)
-    edges = longest_edges(grid.mesh)
+    edges = grid.longest_edges
     centres = grid.mesh.p[:, grid.mesh.t].mean(axis=1)
     distance = np.hypot(centres[0], centres[1] - 1)
     assert edges[distance.argmin()] == pytest.approx(np.sqrt(2) / 4 / 2**levels)

@@ -4,13 +4,14 @@ from kanpde.reference.fem.flow import Flow, SolvedFlow, estimated, solve_flow
 from kanpde.reference.fem.flowform import FlowForm
 from kanpde.reference.fem.graded import GradedGrid
 from kanpde.reference.fem.solution import FEM
-from kanpde.reference.fem.solve import ladder, solve_fem
+from kanpde.reference.fem.solve import Resolution, ladder, solve_fem
 
 __all__ = [
     "FEM",
     "Flow",
     "FlowForm",
     "GradedGrid",
+    "Resolution",
     "SolvedFlow",
     "estimated",
     "ladder",

@@ -155,6 +155,7 @@ def estimated(fine: Flow, coarse: Flow) -> float:
     quadrature = fine.form.cells
     at = Points.of(fine.names, torch.tensor(quadrature.points.T))
     values = IndexSet(fine.names)
-    u, v = (solution.taylor(at, values)[0].numpy() for solution in (fine, coarse))
-    gain = (fine.form.velocity.cells / coarse.form.velocity.cells) ** fine.form.velocity.order - 1
-    return richardson(u, v, quadrature.weight, gain)
+    flows = (fine, coarse)
+    found = [flow.taylor(at, values)[0].numpy() for flow in flows]
+    cells = [flow.form.velocity.cells for flow in flows]
+    return richardson(found, cells, quadrature.weight, fine.form.velocity.order)

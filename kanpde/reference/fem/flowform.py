@@ -220,15 +220,9 @@ class FlowForm:
 def interpolated(form: FlowForm, other: FlowForm, state: ndarray) -> ndarray:
     """Return the state of a form that interpolates that of another one."""
     unknowns = [
-        space.interpolate(partial(values_at, old, part))
+        space.interpolate(partial(old.values, part))
         for space, old, part in zip(form.spaces, other.spaces, other.split(state), strict=True)
     ]
     result, filled = form.start(), form.joined(unknowns)
     result[form.free] = filled[form.free]
     return result
-
-
-def values_at(space: Space, dofs: ndarray, x: ndarray) -> ndarray:
-    """Return the values (N,) of a function of a space at points x (d, N)."""
-    element, local = space.locate(x.T)
-    return np.einsum("nb,nb->n", space.shapes(element, local), dofs[space.element_dofs[:, element].T])

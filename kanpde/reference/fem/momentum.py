@@ -13,19 +13,16 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from kanpde.field import Field, Points
+from kanpde.field import Points
 from kanpde.multiindex import MultiIndex
 from kanpde.problem import Equation, Problem
-from kanpde.reference.fem.linearise import NotFinite, does_not_apply, leaf
+from kanpde.reference.fem.linearise import Channels, NotFinite, differentiated, does_not_apply, leaf
 
 ALIKE = 1e-10
 """By how much coefficients that should be equal may differ, relative to the largest."""
 ALIKE_ON_BOUNDARY = 1e-7
 """The same for conditions; normals of small facets have few digits."""
 DRAWS = 2
-
-Channels = list[dict[MultiIndex, Tensor]]
-"""Derivatives (N,) of every unknown by their multi-indices."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +47,10 @@ class FlowEquations:
         geometry = problem.geometry
         self.problem, self.names, self.dimension = problem, geometry.names, geometry.dimension
         d = self.dimension
-        if not several(problem):
+        if not is_flow(problem):
             raise does_not_apply(
-                f"flow needs two or three coordinates in space and as many equations as velocities and a pressure, and"
-                f" this problem has {len(problem.equations)} for {', '.join(problem.names)}"
+                "flow needs two or three coordinates in space, as many equations as velocities and a pressure, and one"
+                f" without second derivatives; this problem has {len(problem.equations)} for {', '.join(problem.names)}"
             )
         self.asked = problem.indices.indices
         self.zero = (0,) * d
@@ -89,9 +86,9 @@ class FlowEquations:
 
     def sources(self, x: ndarray) -> ndarray:
         """Return g (N,) at points x (d, N)."""
-        with torch.no_grad():
-            residual, _ = self._residual(self._functions[self._continuity], self.points(x), self._channels(x.shape[1]))
-        return -residual.numpy() / self._divergence
+        function, channels = self._functions[self._continuity], self._channels(x.shape[1])
+        residual, _ = self.differentiated(function, self.points(x), channels)
+        return -residual.detach().numpy() / self._divergence
 
     def natural(self, function: Equation, x: ndarray, normals: ndarray) -> tuple[int, ndarray] | None:
         """Return i and the flux p n_i - nu_i du_i/dn (N,) that a condition prescribes at points x with normals (d, N).
@@ -130,28 +127,12 @@ class FlowEquations:
 
     def differentiated(self, function: Equation, at: Points, channels: Channels) -> tuple[Tensor, Channels]:
         """Return a residual (N,) and its partial derivatives in the channels."""
-        with torch.enable_grad():
-            residual, leaves = self._residual(function, at, channels)
-            slopes = torch.autograd.grad(residual.sum(), leaves, allow_unused=True) if residual.requires_grad else None
-        found = iter(slopes or [None] * len(leaves))
-        partial: Channels = []
-        for part in channels:
-            pairs = ((index, next(found)) for index in part)
-            partial.append({index: slope for index, slope in pairs if slope is not None})
-        return residual, partial
+        return differentiated(function, self.problem.unknowns, at, channels)
 
     @property
     def _all(self) -> list[MultiIndex]:
         """The values and first derivatives, which conditions may read."""
         return [self.zero, *self.first]
-
-    def _residual(self, function: Equation, at: Points, channels: Channels) -> tuple[Tensor, list[Tensor]]:
-        pairs = zip(self.problem.unknowns, channels, strict=True)
-        fields = [Field(name, self.names, part.__getitem__) for name, part in pairs]
-        try:
-            return function(*fields, at), [leaf for part in channels for leaf in part.values()]
-        except KeyError:
-            raise does_not_apply("a condition reads second derivatives") from None
 
     def _channels(self, n: int, indices: Sequence[MultiIndex] | None = None) -> Channels:
         """Return channels that are zero at n points."""
@@ -242,11 +223,15 @@ class FlowEquations:
         return float(found[0])
 
 
-def several(problem: Problem) -> bool:
-    """Whether a problem has as many unknowns and equations as steady flow."""
+def is_flow(problem: Problem) -> bool:
+    """Whether a problem has as many unknowns and equations as steady flow, one without second derivatives."""
     geometry, count = problem.geometry, problem.geometry.dimension + 1
-    steady = geometry.time is None and geometry.dimension in (2, 3) and not problem.scalars
-    return steady and len(problem.unknowns) == len(problem.equations) == count
+    if geometry.time is not None or geometry.dimension not in (2, 3) or problem.scalars:
+        return False
+    if len(problem.unknowns) != count or len(problem.equations) != count:
+        return False
+    at = problem.middle()
+    return any(all(sum(index) < 2 for index in problem.derivatives((label,), at)) for label in problem.equations)
 
 
 def entry(part: dict[MultiIndex, Tensor], index: MultiIndex, n: int) -> ndarray:

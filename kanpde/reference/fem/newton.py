@@ -26,14 +26,16 @@ def newton(form: WeakForm) -> tuple[ndarray, int]:
 
     Raises KanpdeError if it does not converge, or if the problem leaves a constant undetermined.
     """
-    rate = np.zeros((1, form.space.size))
+    rate = np.zeros((1, form.size))
     time = np.zeros(1)
-    constant = form.space.interpolate(lambda x: np.ones(x.shape[1]))
 
     def jacobian(u: ndarray) -> csc_matrix:
         matrix = form.jacobian(u, rate[0], 0.0)
-        if not len(form.essential):
-            _check_constant(matrix @ constant, abs(matrix) @ abs(constant))
+        if free := form.undetermined(matrix):
+            raise KanpdeError(
+                f"the solution is fixed only up to a constant{f' in {free}' if form.unknowns > 1 else ''}: give a"
+                " Dirichlet or Robin condition on some boundary."
+            )
         return matrix
 
     start = form.with_essential(rate, time)[0]
@@ -74,10 +76,3 @@ def iterate(
     raise NotConverged(
         f"FEM: Newton's iteration did not converge ({iteration} steps). Leave it out with baseline=none."
     )
-
-
-def _check_constant(image: ndarray, terms: ndarray) -> None:
-    if np.linalg.norm(image) <= ROUNDING * np.linalg.norm(terms):
-        raise KanpdeError(
-            "the solution is fixed only up to a constant: give a Dirichlet or Robin condition on some boundary."
-        )

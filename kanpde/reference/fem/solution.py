@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy import ndarray
+from scipy.optimize import brentq
 from torch import Tensor
 
 from kanpde.errors import KanpdeError
@@ -20,21 +22,25 @@ from kanpde.reference.fem.space import Space
 
 CHUNK = 50_000
 TIMES = 24
+SLOWEST = 0.5
+"""The slowest rate of convergence that estimates count on."""
 
 
 class FEM(Reference):
     """A finite element solution of a problem, steady or in time steps.
 
-    `states` (step, node in time, dof) and `times` (step + 1) hold the solution; a steady one has one step with one
-    node and no times. `dofs` counts what was solved for: free degrees of freedom in space, times three stages in every
-    step. `seconds` are those of the set-up (mesh, element, conditions) and of the solution with its assembly.
-    `error` estimates the relative L2 error from the solution on half as many cells per side (`coarser`): the difference
-    of the two, divided by (ratio of cells)^rate - 1 (Richardson 1911). The rate is order + 1 in space, at most 4 with
-    curved boundaries and with time, where the coarser solution has a time tolerance looser by the same factor. It holds
-    once the mesh resolves the solution; before that (a front thinner than a cell) it can be several times too small.
+    `states` (step, node in time, unknown, dof) and `times` (step + 1) hold the solution; a steady one has one step with
+    one node and no times. `dofs` counts what was solved for: free degrees of freedom in space, times three stages in
+    every step. `seconds` are those of the set-up (mesh, element, conditions) and of the solution with its assembly.
+    `coarser()` is the solution on half as many cells per side, None where there is no such mesh.
+    `error` estimates the relative L2 error, of all unknowns together, from that and the next coarser one, see
+    `richardson`. The rate of smooth solutions is order + 1 in space, at most 4 with curved
+    boundaries and with time, where the coarser solutions have time tolerances looser by the same factor. Where there
+    is one coarser mesh only, as of an imported mesh that is divided once, the rate is taken to be 1. The estimate holds
+    once the mesh resolves the solution; before that (a front thinner than a cell) it can be too small.
     """
 
-    error_source = "two resolutions"
+    error_source = "three resolutions"
 
     def __init__(
         self,
@@ -48,19 +54,28 @@ class FEM(Reference):
         seconds: dict[str, float],
         iterations: int,
         stopped: str,
-        coarser: Callable[[], FEM],
+        coarser: Callable[[], FEM | None],
     ) -> None:
         self.name = name
         self.space, self.names, self.states, self.times = space, geometry.names, states, times
         self._axes = [self.names.index(name) for name in geometry.space]
         self._time = None if geometry.time is None else self.names.index(geometry.time)
         self.dofs, self.seconds, self.iterations, self.stopped = dofs, seconds, iterations, stopped
-        self._coarser = coarser
+        self.coarser = coarser
 
     @cached_property
     def error(self) -> float:  # type: ignore[override]
         """The estimated relative L2 error."""
-        coarser = self._coarser()
+        coarser = self.coarser()
+        if coarser is None:
+            raise KanpdeError(
+                f"{self.name}: its error is estimated from a coarser mesh, and there is none: take twice as many cells."
+            )
+        try:
+            coarsest = coarser.coarser()
+        except KanpdeError:  # too coarse for the steps in time or Newton's iteration to converge
+            coarsest = None
+        solutions = [self, coarser] + ([] if coarsest is None else [coarsest])
         quadrature = self.space.trace()
         columns, weight = list(quadrature.points), quadrature.weight
         if self.times is not None and self._time is not None:
@@ -70,29 +85,30 @@ class FEM(Reference):
             columns.insert(self._time, np.repeat(t, quadrature.weight.size))
             weight = np.tile(weight, TIMES)
         at = Points.of(self.names, torch.tensor(np.stack(columns, axis=1)))
-        values = IndexSet(self.names)
-        fine, coarse = (solution.taylor(at, values)[0].numpy() for solution in (self, coarser))
+        values = [solution.taylor(at, IndexSet(self.names))[0].numpy() for solution in solutions]
         rate = self.space.rate if self.times is None else min(self.space.rate, 4)
-        gain = (self.space.cells / coarser.space.cells) ** rate - 1
-        return richardson(fine, coarse, weight, gain)
+        if coarsest is None:  # the rate is not known, as solutions may not be smooth in corners
+            rate = 1
+        return richardson(values, [solution.space.cells for solution in solutions], weight, rate)
 
     def taylor(self, at: Points, indices: IndexSet) -> Tensor:
-        """Return values and first derivatives (channel, point, 1); raise KanpdeError for higher derivatives."""
-        return at_points(self.name, at, indices, self._evaluate)[..., None]
+        """Return values and first derivatives (channel, point, unknown); raise KanpdeError for higher derivatives."""
+        return at_points(self.name, at, indices, self._evaluate)
 
     def _evaluate(self, points: ndarray, indices: IndexSet) -> ndarray:
         element, local = self.space.locate(points[:, self._axes])
         dofs = self.space.element_dofs[:, element].T
         shapes = self.space.shapes(element, local)
         step, now, slope = self._in_time(points)
-        states = [self.states[step[:, None], node, dofs] for node in range(self.states.shape[1])]
-        result = np.empty((len(indices), len(points)))
+        states = [self.states[step[:, None], node, :, dofs] for node in range(self.states.shape[1])]
+        result = np.empty((len(indices), len(points), self.states.shape[2]))
         for channel, index in enumerate(indices.indices):
             axis = index.index(1) if any(index) else None
             weights = slope if axis is not None and axis == self._time else now
             basis = self.space.shapes(element, local, self._axes.index(axis)) if axis in self._axes else shapes
             result[channel] = sum(
-                weight * np.einsum("nb,nb->n", basis, state) for weight, state in zip(weights.T, states, strict=True)
+                weight[:, None] * np.einsum("nb,nbu->nu", basis, state)
+                for weight, state in zip(weights.T, states, strict=True)
             )
         return result
 
@@ -120,12 +136,36 @@ def at_points(name: str, at: Points, indices: IndexSet, evaluate: Callable[[ndar
     return torch.as_tensor(np.concatenate(parts, axis=1), dtype=points.dtype, device=points.device)
 
 
-def richardson(fine: ndarray, coarse: ndarray, weight: ndarray, gain: float) -> float:
-    """Return the relative L2 error of values (N, U): their difference to coarser ones over `gain` (Richardson 1911).
+def richardson(values: Sequence[ndarray], cells: Sequence[float], weight: ndarray, rate: float) -> float:
+    """Return the relative L2 error of the first of two or three solutions, the finest, with values (N, U).
 
+    It is the difference of two divided by (ratio of cells)^q - 1 (Richardson 1911). q is the rate at which errors have
+    to fall for the differences of three meshes, between `SLOWEST` and `rate`, that of smooth solutions: it is less at
+    corners and before a mesh resolves a solution. With two meshes q = `rate`.
     `weight` (N,) is that of a quadrature rule. The error of a solution that is 0 is 0.
     """
-    size = float(np.sqrt((weight @ fine**2).sum()))
+    size = l2(values[0], weight)
     if size == 0:
         return 0.0
-    return max(float(np.sqrt((weight @ (fine - coarse) ** 2).sum())) / size / gain, 1e-15)
+    differences = [l2(a - b, weight) for a, b in pairwise(values)]
+    ratios = [a / b for a, b in pairwise(cells)]
+    if len(values) > 2 and differences[0] > 0:
+        rate = observed(differences, ratios, rate)
+    return max(differences[0] / size / (ratios[0] ** rate - 1), 1e-15)
+
+
+def observed(differences: Sequence[float], ratios: Sequence[float], rate: float) -> float:
+    """Return the rate q, from `SLOWEST` to `rate`, at which errors C cells^-q have two differences, the finer first."""
+
+    def excess(q: float) -> float:
+        first, second = (ratio**q for ratio in ratios)
+        return first * (second - 1) / (first - 1) - differences[1] / differences[0]
+
+    if excess(SLOWEST) >= 0 or excess(rate) <= 0:
+        return SLOWEST if excess(SLOWEST) >= 0 else rate
+    return float(brentq(excess, SLOWEST, rate))
+
+
+def l2(values: ndarray, weight: ndarray) -> float:
+    """Return the L2 norm of values (N, U) with weights (N,) of a quadrature rule."""
+    return float(np.sqrt((weight @ values**2).sum()))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 
 from kanpde.errors import KanpdeError
 from kanpde.geometry import Box, Geometry, Mesh, split
 from kanpde.problem import Problem
+from kanpde.reference.fem.adaptive import adapted
 from kanpde.reference.fem.flow import SolvedFlow, solve_flow
-from kanpde.reference.fem.grid import cells_of
+from kanpde.reference.fem.grid import Grid, cells_of
 from kanpde.reference.fem.linearise import StrongForm, does_not_apply
-from kanpde.reference.fem.momentum import FlowEquations, several
+from kanpde.reference.fem.meshing import coarser_of
+from kanpde.reference.fem.momentum import FlowEquations, is_flow
 from kanpde.reference.fem.newton import newton
 from kanpde.reference.fem.radau import integrate
 from kanpde.reference.fem.solution import FEM
@@ -28,47 +31,80 @@ LADDERS = {
     (3, True): ((1, 8), (2, 4)),
 }
 FLOWS = {2: ((2, 16), (2, 32), (2, 64), (3, 16), (3, 32), (4, 8), (4, 16), (4, 32)), 3: ((2, 4), (2, 8))}
+ADAPTIVE = ((2, 32), (4, 16), (4, 32))
 # Bounds of the tolerance of a time step, and the accuracy of the stages where the steps are given.
 TIGHTEST, LOOSEST, FIXED = 1e-9, 1e-4, 1e-9
+RATIO = 1.8
+"""By how much cells per side differ, at least, of adaptive meshes that errors are estimated from."""
 
 
-def solve_fem(problem: Problem, order: int, cells: int, steps: int | None = None) -> FEM | SolvedFlow:
+class Resolution(NamedTuple):
+    """Degree and cells per side of a finite element solution, and whether its mesh follows the solution."""
+
+    order: int
+    cells: int
+    adaptive: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the solution."""
+        return f"fem-p{self.order}-{self.cells}{'-adaptive' if self.adaptive else ''}"
+
+    def solve(self, problem: Problem) -> FEM | SolvedFlow:
+        """Return the solution of a problem, see `solve_fem`."""
+        return solve_fem(problem, self.order, self.cells, adaptive=self.adaptive)
+
+
+def solve_fem(
+    problem: Problem, order: int, cells: int, steps: int | None = None, *, adaptive: bool = False
+) -> FEM | SolvedFlow:
     """Return the solution with elements of degree `order` on `cells` cells per side, from the equation and conditions.
 
     With time, `steps` equal Radau steps are taken, or, without it, steps chosen by their estimated error: at most a
     tenth of cells^-(order + 1), which is what a solution that varies on the scale of the domain leaves in space.
-    Of steady flow, velocities have this degree and the pressure one less.
-    Raises KanpdeError if finite elements do not apply to the problem, for an order that there is no element for, for
-    fewer than 2 cells or 1 step, and if Newton's iteration or the time steps do not converge.
+    Of steady flow, velocities have this degree and the pressure one less. `adaptive`: the mesh of a plane domain
+    follows a steady solution that is no flow, and has at least as many triangles as the even one.
+    Raises KanpdeError if finite elements or adaptive meshes do not apply to the problem, for an order that there is no
+    element for, for fewer than 2 cells or 1 step, and if Newton's iteration or the time steps do not converge.
     """
     if cells < 2:
         raise KanpdeError(f"cells={cells}: FEM needs at least 2 cells per side.")
     if steps is not None and steps < 1:
         raise KanpdeError(f"steps={steps}: FEM needs at least 1 time step.")
-    if several(problem):
+    if adaptive:
+        return _adapted(problem, order, cells)
+    if is_flow(problem):
         return solve_flow(problem, order, cells)
     tolerance = min(max(0.1 * float(cells) ** -(order + 1), TIGHTEST), LOOSEST)
     return _solve(problem, order, cells, steps, tolerance)
 
 
-def ladder(problem: Problem) -> tuple[tuple[int, int], ...]:
-    """Return the (order, cells) to compare with: a few per order, a few seconds in total.
+def ladder(problem: Problem) -> tuple[Resolution, ...]:
+    """Return what to compare with: a few resolutions per order, a few seconds in total.
+
+    Off boxes there are meshes that follow steady solutions too, since these are seldom smooth in corners.
 
     Raises KanpdeError if finite elements do not apply to the problem.
     """
-    if several(problem):
+    if flow := is_flow(problem):
         FlowEquations(problem)
     else:
         StrongForm(problem)
     space, time = meshable(problem.geometry)
-    steps = FLOWS[space.dimension] if several(problem) else LADDERS[space.dimension, time is not None]
-    if not isinstance(space, Mesh):
-        return steps
-    # An imported mesh is refined as it is, so that its own cells give the resolutions; the first has a coarser one.
-    own = cells_of(space)
-    most = max(dofs_of(order, cells) for order, cells in steps)
-    steps = tuple((order, own * 2**times) for order in sorted({o for o, _ in steps}) for times in range(1, 8))
-    return tuple(step for step in steps if step[1] == 2 * own or dofs_of(*step) <= most)
+    steps = FLOWS[space.dimension] if flow else LADDERS[space.dimension, time is not None]
+    if isinstance(space, Mesh):
+        # It is refined as it is, so that its own cells give the resolutions; the first has a coarser one.
+        own = cells_of(space)
+        most = max(dofs_of(order, cells) for order, cells in steps)
+        steps = tuple((order, own * 2**times) for order in sorted({o for o, _ in steps}) for times in range(1, 8))
+        steps = tuple(step for step in steps if step[1] == 2 * own or dofs_of(*step) <= most)
+    if not flow:
+        weak_form(problem, *steps[0])
+    even = tuple(Resolution(*step) for step in steps)
+    if flow or time is not None or space.dimension != 2 or isinstance(space, Box):
+        return even
+    following = (Resolution(order, cells, adaptive=True) for order, cells in ADAPTIVE)
+    return (*even, *(row for row in following if not isinstance(space, Mesh) or row.cells >= 2 * cells_of(space)))
 
 
 def dofs_of(order: int, cells: int) -> int:
@@ -90,14 +126,20 @@ def meshable(geometry: Geometry) -> tuple[Geometry, Box | None]:
     return space, time
 
 
-def _solve(problem: Problem, order: int, cells: int, steps: int | None, tolerance: float) -> FEM:
-    began = perf_counter()
+def weak_form(problem: Problem, order: int, cells: int, grid: Grid | None = None) -> tuple[WeakForm, Box | None]:
+    """Return the Galerkin form of a problem with its interval of time; raise KanpdeError if it has none."""
     geometry = problem.geometry
     domain, time = meshable(geometry)
     strong = StrongForm(problem)
     periodic = tuple(domain.names.index(name) for name in problem.periodic if name != geometry.time)
-    space = Space(domain, order, cells, periodic)
-    form = WeakForm(strong, space, time, problem.conditions)
+    return WeakForm(strong, Space(domain, order, cells, periodic, grid), time), time
+
+
+def _solve(
+    problem: Problem, order: int, cells: int, steps: int | None, tolerance: float, grid: Grid | None = None
+) -> FEM:
+    began = perf_counter()
+    form, time = weak_form(problem, order, cells, grid)
     ready = perf_counter()
     free = len(form.free)
     times = None
@@ -111,16 +153,18 @@ def _solve(problem: Problem, order: int, cells: int, steps: int | None, toleranc
         iterations, dofs = len(states), 3 * len(states) * free
         stopped = f"reached the end in {iterations} Radau steps of {free} dofs, {path.rejected} rejected"
 
-    def coarser() -> FEM:
-        ratio = cells / (cells // 2)
-        looser = tolerance * ratio ** min(order + 1, 4)
-        return _solve(problem, order, cells // 2, max(1, steps // 2) if steps else None, looser)
+    def coarser() -> FEM | None:
+        grid = coarser_of(form.space.domain, form.space.grid)
+        if grid is None:
+            return None
+        looser = tolerance * (form.space.cells / grid.cells) ** min(order + 1, 4)
+        return _solve(problem, order, round(grid.cells), max(1, steps // 2) if steps else None, looser, grid)
 
     return FEM(
-        f"fem-p{order}-{cells}",
-        space,
-        geometry,
-        states,
+        Resolution(order, cells).name,
+        form.space,
+        problem.geometry,
+        states.reshape(*states.shape[:2], form.unknowns, -1),
         times,
         dofs=dofs,
         seconds={"setup": ready - began, "train": perf_counter() - ready},
@@ -128,3 +172,36 @@ def _solve(problem: Problem, order: int, cells: int, steps: int | None, toleranc
         stopped=stopped,
         coarser=coarser,
     )
+
+
+def _adapted(problem: Problem, order: int, cells: int) -> FEM:
+    began = perf_counter()
+    domain, time = meshable(problem.geometry)
+    if is_flow(problem) or time is not None or domain.dimension != 2 or problem.periodic:
+        raise does_not_apply("meshes follow steady solutions in the plane that are no flow and have no periodic faces")
+    path = list(adapted(StrongForm(problem), domain, order, cells))
+    seconds = {"setup": 0.0, "train": perf_counter() - began}
+    name = Resolution(order, cells, adaptive=True).name
+
+    def solution(last: int) -> FEM:
+        form, state, _ = path[last]
+        return FEM(
+            name,
+            form.space,
+            problem.geometry,
+            state.reshape(1, 1, form.unknowns, -1),
+            None,
+            dofs=len(form.free),
+            seconds=seconds,
+            iterations=sum(steps for _, _, steps in path[: last + 1]),
+            stopped=f"{last + 1} meshes, the last one with {form.space.mesh.nelements} triangles",
+            coarser=lambda: coarser(last),
+        )
+
+    def coarser(last: int) -> FEM | None:
+        """The finest one with at most half as many cells per side, or nearly."""
+        most = path[last][0].space.cells / RATIO
+        found = [i for i, (form, _, _) in enumerate(path) if form.space.cells <= most]
+        return solution(found[-1]) if found else None
+
+    return solution(len(path) - 1)

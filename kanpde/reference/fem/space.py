@@ -28,7 +28,8 @@ from skfem.element import Element
 
 from kanpde.errors import KanpdeError
 from kanpde.geometry import Geometry, Patch
-from kanpde.reference.fem.grid import Grid, grid_of
+from kanpde.reference.fem.grid import Grid
+from kanpde.reference.fem.meshing import grid_of
 
 ELEMENTS: dict[int, dict[int, Callable[[], Element]]] = {
     1: {1: ElementLineP1, 2: ElementLineP2, **{p: partial(ElementLinePp, p) for p in range(3, 9)}},
@@ -99,8 +100,9 @@ class Space:
             raise KanpdeError(
                 f"order={order}: there is no such finite element in {self.dimension} dimensions. Known: {orders}."
             )
-        self.order, self.cells = order, cells
+        self.order = order
         self.grid = grid or grid_of(domain, cells)
+        self.cells = self.grid.cells
         self.mesh = self.grid.mesh
         # An element object caches what it evaluated last (ElementLinePp), so every use has its own.
         self.element = known[order]
@@ -143,13 +145,28 @@ class Space:
         result[self.element_dofs] = np.linalg.solve(self._local, values.T)
         return result
 
+    def values(self, dofs: ndarray, x: ndarray, element: ndarray | None = None) -> ndarray:
+        """Return the values (N,) of a function with degrees of freedom (dof,) at points x (d, N).
+
+        `element` (N,) are the elements that they are in, if that is known.
+        """
+        if element is None:
+            element, local = self.locate(x.T)
+        else:
+            local = self._bent(element, self.grid.simplices.place(element, x.T), x.T)
+        return np.einsum("nb,nb->n", self.shapes(element, local), dofs[self.element_dofs[:, element].T])
+
     def locate(self, x: ndarray) -> tuple[ndarray, ndarray]:
         """Return for points x (N, d) the element (N,) and the place in the reference element (N, d)."""
         element, local = self.grid.locate(x)
+        return element, self._bent(element, local, x)
+
+    def _bent(self, element: ndarray, local: ndarray, x: ndarray) -> ndarray:
+        """Return the places of points x (N, d) in the reference element from those in elements with straight sides."""
         if self.grid.curved is not None:
             bent = self.grid.curved[element]
             local[bent] = self._unbent(element[bent], local[bent], x[bent])
-        return element, local
+        return local
 
     def _unbent(self, element: ndarray, local: ndarray, x: ndarray) -> ndarray:
         """Return the places in curved elements that are mapped to points x (N, d), by Newton's iteration."""

@@ -2,63 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy import ndarray
-from scipy.sparse import csc_matrix
+from scipy.sparse import bmat, csc_matrix, csr_matrix
 from scipy.sparse.linalg import SuperLU, splu
 
 from kanpde.errors import KanpdeError
-from kanpde.field import Points, evaluate
+from kanpde.field import evaluate
 from kanpde.geometry import Box, Patch
 from kanpde.geometry.base import distinct
-from kanpde.problem import Condition, Dirichlet, Neumann, Periodic, Robin, Value
-from kanpde.reference.fem.linearise import Linearised, NotFinite, StrongForm, does_not_apply
+from kanpde.problem import Dirichlet, Equation, Periodic, Value
+from kanpde.reference.fem.linearise import Linearised, NotFinite, StrongForm, differentiated, does_not_apply
 from kanpde.reference.fem.space import Space, Trace
 
-ALONG = 1e-12
-"""A conormal with less than this part of it along the boundary is normal."""
+ALIKE = 1e-7
+"""By how much equal fluxes may differ, relative to the largest: normals of small facets have few digits."""
+ROUNDING = 1e-11
 
 
 @dataclass(frozen=True)
-class NaturalPart:
-    """du/dn = value - coefficient u on a patch of the boundary."""
+class Natural:
+    """The natural conditions on a patch of the boundary, and the equations that are tested there."""
 
+    patch: Patch
     trace: Trace
-    value: Value
-    coefficient: Value
+    equations: list[int]
+    conditions: list[Equation]
+
+
+@dataclass(frozen=True)
+class Flux:
+    """What natural conditions leave of conormal derivatives, with its derivatives in unknowns u and in their slopes."""
+
+    value: ndarray
+    """(e, k, N)."""
+    by_value: ndarray
+    """(e, u, k, N)."""
+    by_slope: ndarray
+    """(e, u, d, k, N), along the boundary."""
 
 
 class WeakForm:
-    """F(u, u_t, t), one entry per basis function v: the integral of the residual times v, by parts.
+    """F_e(u, u_t, t), one entry per equation e and basis function v: the integral of the residual times v, by parts.
 
-    Integrating a^{ij} u_ij v by parts leaves -a^{ij} u_i v_j - d_j a^{ij} u_i v and on the boundary a^{ij} u_i n_j v,
-    which Neumann and Robin conditions prescribe and periodic faces cancel; Dirichlet conditions fix degrees of freedom.
-    States and rates are arrays (k, dof) at k times (k,).
+    Integrating a^{ij} u_ij v by parts leaves -a^{ij} u_i v_j - d_j a^{ij} u_i v and on the boundary the conormal
+    derivative t = a^{ij} u_i n_j times v, summed over the unknowns. Periodic faces cancel it. Dirichlet conditions fix
+    degrees of freedom, and the equation for such an unknown is not tested there. Other conditions B(u, grad u) = 0 are
+    natural: t is replaced by t - M B, with the factors M for which no derivative across the boundary is left. What is
+    left along it stays in the form; for tractions of elasticity it makes up for a^{ij} being symmetric.
+    States and rates are arrays (k, dof) at k times (k,), one unknown after the other.
     Raises KanpdeError for a condition that has no place in this form, and for a face without one.
     """
 
-    def __init__(self, strong: StrongForm, space: Space, time: Box | None, conditions: Mapping[str, Condition]) -> None:
+    def __init__(self, strong: StrongForm, space: Space, time: Box | None) -> None:
         self.strong, self.space = strong, space
         self.cells = space.trace()
-        self.start: Value | None = None
+        self.unknowns = len(strong.unknowns)
+        self.size = self.unknowns * space.size
         self._begin = np.array([0.0 if time is None else time.lower[0]])
+        self._starts: dict[int, Value] = {}
         self._fixed: list[tuple[ndarray, ndarray, Value]] = []
-        self._natural: list[NaturalPart] = []
-        self._read(time, conditions)
+        self._natural: list[Natural] = []
+        self._read(time)
         self.essential = np.unique(np.concatenate([np.zeros(0, np.int64), *(dofs for dofs, _, _ in self._fixed)]))
-        self.free = np.setdiff1d(np.arange(space.size), self.essential)
+        self.free = np.setdiff1d(np.arange(self.size), self.essential)
 
     def initial(self) -> ndarray:
-        """Return the interpolant of the initial condition (dof,)."""
-        if self.start is None:
-            raise does_not_apply("the problem has a time and no initial condition")
-        start = self.start
-        u = self.space.interpolate(lambda x: self._values(start, x, self._begin)[0])
-        return self.with_essential(u[None], self._begin)[0]
+        """Return the interpolant of the initial conditions (dof,)."""
+        parts = []
+        for v, name in enumerate(self.strong.unknowns):
+            if v not in self._starts:
+                of = f" of '{name}'" if self.unknowns > 1 else ""
+                raise does_not_apply(f"the problem has a time and no initial condition{of}")
+            parts.append(self.space.interpolate(lambda x: self._values(self._starts[v], x, self._begin)[0]))  # noqa: B023
+        return self.with_essential(np.concatenate(parts)[None], self._begin)[0]
 
     def with_essential(self, states: ndarray, times: ndarray) -> ndarray:
         """Return the states with the Dirichlet values at their times."""
@@ -70,147 +90,231 @@ class WeakForm:
     def residual(self, states: ndarray, rates: ndarray, times: ndarray) -> ndarray:
         """Return F at k states (k, dof)."""
         cells = self.cells
-        gradient = self._gradient(states)
+        gradient = self._gradients(cells, states)
         at = self._linearised(states, rates, times)
-        source = at.residual - (at.divergence * gradient).sum(axis=0)
-        total = cells.value.T @ (cells.weight * source).T
+        source = at.residual - np.einsum("eui...,ui...->e...", at.divergence, gradient)
+        flux = np.einsum("euij...,ui...->ej...", at.diffusion, gradient)
+        total = self._tested(cells.value, cells.weight * source)
         for j, slope in enumerate(cells.slopes):
-            total -= slope.T @ (cells.weight * (at.diffusion[:, j] * gradient).sum(axis=0)).T
+            total -= self._tested(slope, cells.weight * flux[:, j])
         for part in self._natural:
-            value, coefficient = self._natural_values(part, times)
-            normal_slope = value - coefficient * (part.trace.value @ states.T).T
-            total += part.trace.value.T @ (part.trace.weight * self._conductivity(part, times) * normal_slope).T
-        return total.T
+            left = self._flux(part, states, times).value
+            total[part.equations] += self._tested(part.trace.value, part.trace.weight * left)
+        return total.transpose(1, 0, 2).reshape(states.shape)
 
     def jacobian(self, state: ndarray, rate: ndarray, time: float) -> csc_matrix:
         """Return dF/du at one state as a sparse matrix."""
         times = np.array([time])
         at = self._linearised(state[None], rate[None], times)
         value, slopes = self.cells.value, self.cells.slopes
-        total = self.cells.integrate(value, at.reaction[0], value)
-        for i, along in enumerate(slopes):
-            total = total + self.cells.integrate(value, at.drift[i, 0] - at.divergence[i, 0], along)
-            for j, across in enumerate(slopes):
-                total = total - self.cells.integrate(across, at.diffusion[i, j, 0], along)
-        for part in self._natural:
-            _, coefficient = self._natural_values(part, times)
-            total = total - part.trace.integrate(
-                part.trace.value, (self._conductivity(part, times) * coefficient)[0], part.trace.value
-            )
-        return csc_matrix(total)
+
+        def block(e: int, v: int) -> csr_matrix:
+            total = self.cells.integrate(value, at.reaction[e, v, 0], value)
+            for i, along in enumerate(slopes):
+                total = total + self.cells.integrate(value, (at.drift - at.divergence)[e, v, i, 0], along)
+                for j, across in enumerate(slopes):
+                    total = total - self.cells.integrate(across, at.diffusion[e, v, i, j, 0], along)
+            for part, flux in fluxes:
+                if e in part.equations:
+                    row, trace = part.equations.index(e), part.trace
+                    total = total + trace.integrate(trace.value, flux.by_value[row, v, 0], trace.value)
+                    for i, along in enumerate(trace.slopes):
+                        total = total + trace.integrate(trace.value, flux.by_slope[row, v, i, 0], along)
+            return total
+
+        fluxes = [(part, self._flux(part, state[None], times)) for part in self._natural]
+        return self._blocks(block)
 
     def mass(self, state: ndarray, rate: ndarray, time: float) -> csc_matrix:
         """Return dF/du_t at one state as a sparse matrix."""
         at = self._linearised(state[None], rate[None], np.array([time]))
-        return csc_matrix(self.cells.integrate(self.cells.value, at.rate[0], self.cells.value))
+        return self._blocks(lambda e, v: self.cells.integrate(self.cells.value, at.rate[e, v, 0], self.cells.value))
+
+    def energies(self, state: ndarray) -> ndarray:
+        """Return what second derivatives put on the diagonal of dF/du (dof,) at one state, with a positive sign."""
+        zero = np.zeros((1, self.size))
+        diffusion = self._linearised(state[None], zero, self._begin).diffusion
+        total = np.zeros((self.unknowns, self.space.size))
+        for v in range(self.unknowns):
+            for i, along in enumerate(self.cells.slopes):
+                for j, across in enumerate(self.cells.slopes):
+                    total[v] += along.multiply(across).T @ (self.cells.weight * diffusion[v, v, i, j, 0])
+        return np.abs(total.ravel())
 
     def norm(self, u: ndarray) -> float:
-        """Return the L2 norm of the function u (dof,)."""
-        return float(np.sqrt(self.cells.weight @ (self.cells.value @ u) ** 2))
+        """Return the L2 norm of the functions u (dof,)."""
+        return float(np.sqrt((self._at(self.cells.value, u[None]) ** 2 @ self.cells.weight).sum()))
 
     def norm_free(self, values: ndarray) -> float:
-        """Return the L2 norm of the function with these free degrees of freedom and no others."""
-        u = np.zeros(self.space.size)
+        """Return the L2 norm of the functions with these free degrees of freedom and no others."""
+        u = np.zeros(self.size)
         u[self.free] = values
         return self.norm(u)
 
-    def _read(self, time: Box | None, conditions: Mapping[str, Condition]) -> None:
-        domain = self.space.domain
-        seen: set[Patch] = set()
-        for label, condition in conditions.items():
+    def undetermined(self, jacobian: csc_matrix) -> str | None:
+        """Return an unknown that a matrix leaves free by a constant, if there is one."""
+        constant = self.space.interpolate(lambda x: np.ones(x.shape[1]))
+        for v, name in enumerate(self.strong.unknowns):
+            mine = v * self.space.size + np.arange(self.space.size)
+            if not np.isin(self.essential, mine).any():
+                shift = np.zeros(self.size)
+                shift[mine] = constant
+                terms = np.linalg.norm(abs(jacobian) @ abs(shift))
+                if np.linalg.norm(jacobian @ shift) <= ROUNDING * terms:
+                    return name
+        return None
+
+    def _read(self, time: Box | None) -> None:
+        domain, problem = self.space.domain, self.strong.problem
+        fixed: dict[Patch, set[int]] = {patch: set() for patch in distinct(domain)}
+        natural: dict[Patch, list[Equation]] = {patch: [] for patch in fixed}
+        for label, condition in problem.conditions.items():
             where = condition.where
             if time is not None and where in time.boundaries and where != "all":
                 if where != f"{time.names[0]}-" or not isinstance(condition, Dirichlet):
                     raise does_not_apply(f"condition '{label}' is not an initial value of the unknown")
-                self.start = condition.value
+                self._starts[problem.unknown_of(label, condition)] = condition.value
                 continue
             patches = domain.boundary(where)
-            for patch in patches:
-                if patch in seen:
-                    raise does_not_apply(f"the boundary of condition '{label}' has another condition")
-                seen.add(patch)
-                self._read_patch(label, condition, patch)
             if isinstance(condition, Periodic):
                 self._check_periodic(label, domain.names.index(where), *patches)
-        for patch in distinct(domain):
-            if patch not in seen and bool((self._conormal(self.space.trace(patch), self._begin) != 0).any()):
-                raise does_not_apply(f"the boundary '{patch.name}' has no condition")
+            for patch in patches:
+                if isinstance(condition, Periodic):
+                    fixed[patch] = set(range(self.unknowns))
+                elif isinstance(condition, Dirichlet):
+                    v = problem.unknown_of(label, condition)
+                    if v in fixed[patch]:
+                        raise does_not_apply(f"the boundary of condition '{label}' has another condition")
+                    fixed[patch].add(v)
+                    dofs, places = self.space.boundary_dofs(patch)
+                    self._fixed.append((dofs + v * self.space.size, places, condition.value))
+                else:
+                    natural[patch].append(problem.residual_function(label))
+                if len(fixed[patch]) + len(natural[patch]) > self.unknowns:
+                    raise does_not_apply(f"the boundary of condition '{label}' has another condition")
+        for patch, conditions in natural.items():
+            free = [v for v in range(self.unknowns) if v not in fixed[patch]]
+            if free:
+                part = Natural(patch, self.space.trace(patch), free, conditions)
+                self._check_natural(part)
+                self._natural.append(part)
 
-    def _read_patch(self, label: str, condition: Condition, patch: Patch) -> None:
-        if isinstance(condition, Dirichlet):
-            self._fixed.append((*self.space.boundary_dofs(patch), condition.value))
-        elif isinstance(condition, Neumann | Robin):
-            trace = self.space.trace(patch)
-            conormal = self._conormal(trace, self._begin)
-            across = conormal - normal_part(conormal, trace) * normals_of(trace)
-            if bool((np.abs(across) > ALONG * np.abs(conormal).max()).any()):
+    def _check_natural(self, part: Natural) -> None:
+        """Raise KanpdeError if the conditions on a patch do not give the conormal derivatives there."""
+        first, second = (self._conditions(part, self._random(seed), self._begin)[2] for seed in (0, 1))
+        if bool((np.abs(first - second) > ALIKE * np.abs(first).max(initial=0.0)).any()):
+            raise does_not_apply(f"a condition on the boundary '{part.patch.name}' is not affine in the derivatives")
+        conormal, across, found = self._across(part, first, self._begin)
+        left = np.abs(across - self._factors(across, found) @ found)
+        if bool((left > ALIKE * np.abs(conormal).max()).any()):
+            if len(part.conditions) == len(part.equations):
                 raise does_not_apply(
-                    f"on the boundary of condition '{label}' the conormal derivative is not a multiple of du/dn"
+                    f"on the boundary '{part.patch.name}' the conditions do not give the conormal derivatives: those"
+                    " of a natural condition are the fluxes of the equations, as du/dn or a traction"
                 )
-            coefficient = condition.coefficient if isinstance(condition, Robin) else 0.0
-            self._natural.append(NaturalPart(trace, condition.value, coefficient))
-        elif not isinstance(condition, Periodic):
-            raise does_not_apply(f"condition '{label}' is of the kind '{condition.kind}'")
+            of = [self.strong.unknowns[v] for v in part.equations]
+            on = f" on one of {', '.join(of)}" if self.unknowns > 1 else ""
+            raise does_not_apply(f"the boundary '{part.patch.name}' has no condition{on}")
+
+    def _random(self, seed: int) -> ndarray:
+        return np.random.default_rng(seed).uniform(0.5, 1.5, (1, self.size))
 
     def _check_periodic(self, label: str, axis: int, lower: Patch, upper: Patch) -> None:
         before, after = self.space.trace(lower), self.space.trace(upper)
         moved = before.points.copy()
         moved[axis] = after.points[axis, 0]
-        below, above = (self._diffusion(trace, self._begin)[axis] for trace in (before, replace(before, points=moved)))
+        places = (before, replace(before, points=moved))
+        below, above = (self._diffusion(trace, self._begin)[:, :, axis] for trace in places)
         if abs(above - below).max() > 1e-12 * abs(below).max():
             raise does_not_apply(
                 f"condition '{label}' is periodic, and the coefficients of the second derivatives are not"
             )
 
     def _linearised(self, states: ndarray, rates: ndarray, times: ndarray) -> Linearised:
-        value = self.cells.value
-        u, rate = (value @ states.T).T, (value @ rates.T).T
-        at = self.strong(self.cells.points, times, u, self._gradient(states), rate)
-        bad = ~np.isfinite(at.residual).all(axis=0)
+        u, rate = self._at(self.cells.value, states), self._at(self.cells.value, rates)
+        at = self.strong(self.cells.points, times, u, self._gradients(self.cells, states), rate)
+        bad = ~np.isfinite(at.residual).all(axis=(0, 1))
         if bad.any():
             place = dict(zip(self.strong.space, self.cells.points[:, bad][:, 0].round(6).tolist(), strict=True))
             raise NotFinite(f"the equation is not finite at {place}: check its coefficients and source term there.")
         return at
 
-    def _gradient(self, states: ndarray) -> ndarray:
-        return np.stack([(slope @ states.T).T for slope in self.cells.slopes])
+    def _at(self, operator: csr_matrix, states: ndarray) -> ndarray:
+        """Return what an operator (N, dof of an unknown) gives for states (k, dof), as (u, k, N)."""
+        parts = states.reshape(len(states), self.unknowns, -1).transpose(1, 0, 2)
+        flat = parts.reshape(-1, parts.shape[-1])
+        return (operator @ flat.T).T.reshape(*parts.shape[:2], -1)
+
+    def _gradients(self, trace: Trace, states: ndarray) -> ndarray:
+        """Return the gradients (u, d, k, N) of states (k, dof)."""
+        return np.stack([self._at(slope, states) for slope in trace.slopes], axis=1)
+
+    @staticmethod
+    def _tested(operator: csr_matrix, values: ndarray) -> ndarray:
+        """Return the sums of values (e, k, N) with test functions, as (e, k, dof of an unknown)."""
+        flat = values.reshape(-1, values.shape[-1])
+        return (operator.T @ flat.T).T.reshape(*values.shape[:2], -1)
+
+    def _blocks(self, block: Callable[[int, int], csr_matrix]) -> csc_matrix:
+        places = range(self.unknowns)
+        return csc_matrix(bmat([[block(e, v) for v in places] for e in places]))
 
     def _diffusion(self, trace: Trace, times: ndarray) -> ndarray:
-        zero = np.zeros((len(times), trace.points.shape[1]))
-        return self.strong(trace.points, times, zero, np.stack([zero] * len(trace.points)), zero).diffusion
+        """Return a_eu^{ij} on a patch (e, u, d, d, k, N)."""
+        zero = np.zeros((self.unknowns, len(times), trace.points.shape[1]))
+        gradient = np.zeros((self.unknowns, len(trace.points), *zero.shape[1:]))
+        return self.strong(trace.points, times, zero, gradient, zero).diffusion
 
-    def _conormal(self, trace: Trace, times: ndarray) -> ndarray:
-        """Return a^{ij} n_j on a patch (d, k, point)."""
-        return np.einsum("ijkn,jn->ikn", self._diffusion(trace, times), normals_of(trace)[:, 0])
+    def _conditions(self, part: Natural, states: ndarray, times: ndarray) -> tuple[ndarray, ndarray, ndarray]:
+        """Return natural conditions B (c, k, N), dB/du (c, u, k, N) and dB/du_i (c, u, d, k, N)."""
+        trace, strong = part.trace, self.strong
+        u, gradient = self._at(trace.value, states), self._gradients(trace, states)
+        at = strong.points(trace.points, times, trace.normals)
+        channels = strong.channels([strong.value, *strong.first], u, gradient, np.zeros_like(u))
+        count, shape = (len(part.conditions), *u.shape[:1]), u.shape[1:]
+        value, by_value = np.zeros((count[0], *shape)), np.zeros((*count, *shape))
+        by_slope = np.zeros((*count, len(strong.first), *shape))
+        for c, function in enumerate(part.conditions):
+            residual, partial = differentiated(function, strong.unknowns, at, channels)
+            value[c] = residual.detach().numpy().reshape(shape)
+            for v, found in enumerate(partial):
+                for index, slope in found.items():
+                    place = by_value[c, v] if index == strong.value else by_slope[c, v, strong.first.index(index)]
+                    place[...] = slope.numpy().reshape(shape)
+        return value, by_value, by_slope
 
-    def _conductivity(self, part: NaturalPart, times: ndarray) -> ndarray:
-        """Return a^{nn} on a patch (k, point)."""
-        return normal_part(self._conormal(part.trace, times), part.trace)
+    def _across(self, part: Natural, by_slope: ndarray, times: ndarray) -> tuple[ndarray, ndarray, ndarray]:
+        """Return conormals a_eu^{ij} n_j (e, u, d, k, N), and what they and conditions have across, as (k, N, ., u)."""
+        normals = part.trace.normals
+        assert normals is not None
+        conormal = np.einsum("euijkn,jn->euikn", self._diffusion(part.trace, times)[part.equations], normals)
+        across, found = (np.einsum("euikn,in->kneu", slopes, normals) for slopes in (conormal, by_slope))
+        return conormal, across, found
 
-    def _natural_values(self, part: NaturalPart, times: ndarray) -> tuple[ndarray, ndarray]:
-        x, normals = part.trace.points, part.trace.normals
-        return self._values(part.value, x, times, normals), self._values(part.coefficient, x, times, normals)
+    @staticmethod
+    def _factors(across: ndarray, found: ndarray) -> ndarray:
+        """Return M (k, N, e, c), by which conditions have the same derivatives across as equations have."""
+        return across @ np.linalg.pinv(found, rcond=ALIKE)
 
-    def _values(self, function: Value, x: ndarray, times: ndarray, normals: ndarray | None = None) -> ndarray:
+    def _flux(self, part: Natural, states: ndarray, times: ndarray) -> Flux:
+        """Return t - M B of a patch."""
+        value, by_value, by_slope = self._conditions(part, states, times)
+        conormal, across, found = self._across(part, by_slope, times)
+        factors = self._factors(across, found)
+        along = conormal - np.einsum("knec,cuikn->euikn", factors, by_slope)
+        along[np.abs(along) < ROUNDING * np.abs(conormal).max(initial=0.0)] = 0.0
+        gradient = self._gradients(part.trace, states)
+        # B is affine in the slopes, so that B without them is what it has beside them.
+        beside = value - np.einsum("cuikn,uikn->ckn", by_slope, gradient)
+        return Flux(
+            np.einsum("euikn,uikn->ekn", along, gradient) - np.einsum("knec,ckn->ekn", factors, beside),
+            -np.einsum("knec,cukn->eukn", factors, by_value),
+            along,
+        )
+
+    def _values(self, function: Value, x: ndarray, times: ndarray) -> ndarray:
         """Return a user's function, or a number, at the points x (d, N) at k times, as (k, N)."""
-        at = self.strong.points(x, times)
-        if normals is not None:
-            normal = torch.zeros(len(at), len(at.names), dtype=torch.float64)
-            for name, values in zip(self.strong.space, normals, strict=True):
-                normal[:, at.names.index(name)] = torch.from_numpy(np.tile(values, len(times)))
-            at = Points.of(at.names, at.array(), normal)
-        return evaluate(function, at).detach().numpy().reshape(len(times), -1)
-
-
-def normals_of(trace: Trace) -> ndarray:
-    """Return the normals on a patch (d, 1, point)."""
-    assert trace.normals is not None
-    return trace.normals[:, None]
-
-
-def normal_part(vectors: ndarray, trace: Trace) -> ndarray:
-    """Return the normal components (k, point) of vectors (d, k, point) on a patch."""
-    return (vectors * normals_of(trace)).sum(axis=0)
+        return evaluate(function, self.strong.points(x, times)).detach().numpy().reshape(len(times), -1)
 
 
 def factorise(matrix: csc_matrix, ordering: str = "MMD_AT_PLUS_A") -> SuperLU:
