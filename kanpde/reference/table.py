@@ -20,7 +20,7 @@ from kanpde.floats import TINY
 from kanpde.geometry import Geometry
 from kanpde.multiindex import IndexSet, MultiIndex
 from kanpde.problem import Reference
-from kanpde.reference.reading import read_arrays
+from kanpde.reading import read_arrays
 
 Array = NDArray[np.float64]
 
