@@ -173,6 +173,9 @@ class _Comparison:
         self.histories[name] = run.history
         if name not in self.methods:
             self._add(replace(run.method, name=name))
+            if run.errors is not None and run.errors.at_values:
+                parts = [f"{error:.1e} at {values}" for values, error in run.errors.at_values.items()]
+                self.display.say(f"  relative L2 error {', '.join(parts)}")
         return run
 
     def _finite_elements(self, order: int, cells: int) -> None:
@@ -256,6 +259,7 @@ def finished_methods(folder: RunDirectory) -> list[Method]:
                     math.nan if row["rel_h1"] is None else row["rel_h1"],
                     row["max_error"],
                     floor=floor,
+                    at_values=row.get("rel_l2_at_values", {}),
                 ),
                 seconds=row["seconds"],
                 iterations=row["iterations"],

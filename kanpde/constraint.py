@@ -127,6 +127,9 @@ class Mean(Constraint):
     kind = "mean"
 
     def groups(self, geometry: Geometry) -> Groups:
+        if geometry.parameters:
+            listed = ", ".join(geometry.parameters)
+            raise KanpdeError(f"mean: the domain {geometry} has the parameters {listed}, and a mean is for one value.")
         found = split(geometry)
         if found is None:
             raise KanpdeError(

@@ -118,9 +118,10 @@ def test_the_pages_have_problem_files_and_commands() -> None:
         "fisher",
         "plate",
         "cooling_rate",
+        "any_diffusivity",
     ]
     assert [page for page, *_ in FILES].count("CONTRIBUTING.md") == 1
-    assert len(commands("docs/add-a-problem.md")) >= 12
+    assert len(commands("docs/add-a-problem.md")) >= 14
     assert len(commands("docs/configuration.md")) >= 4
 
 

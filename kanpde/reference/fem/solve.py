@@ -7,8 +7,9 @@ from time import perf_counter
 import numpy as np
 
 from kanpde.errors import KanpdeError
-from kanpde.geometry import Box, Geometry, Mesh, split
+from kanpde.geometry import Box, Geometry, Mesh, split, values_of
 from kanpde.problem import Problem
+from kanpde.reference.family import Family
 from kanpde.reference.fem.flow import SolvedFlow, solve_flow
 from kanpde.reference.fem.grid import cells_of
 from kanpde.reference.fem.linearise import StrongForm, does_not_apply
@@ -32,12 +33,13 @@ FLOWS = {2: ((2, 16), (2, 32), (2, 64), (3, 16), (3, 32), (4, 8), (4, 16), (4, 3
 TIGHTEST, LOOSEST, FIXED = 1e-9, 1e-4, 1e-9
 
 
-def solve_fem(problem: Problem, order: int, cells: int, steps: int | None = None) -> FEM | SolvedFlow:
+def solve_fem(problem: Problem, order: int, cells: int, steps: int | None = None) -> FEM | SolvedFlow | FEMFamily:
     """Return the solution with elements of degree `order` on `cells` cells per side, from the equation and conditions.
 
     With time, `steps` equal Radau steps are taken, or, without it, steps chosen by their estimated error: at most a
     tenth of cells^-(order + 1), which is what a solution that varies on the scale of the domain leaves in space.
-    Of steady flow, velocities have this degree and the pressure one less.
+    Of steady flow, velocities have this degree and the pressure one less. With parameters there is a solution for each
+    value at which errors are measured.
     Raises KanpdeError if finite elements do not apply to the problem, for an order that there is no element for, for
     fewer than 2 cells or 1 step, and if Newton's iteration or the time steps do not converge.
     """
@@ -45,10 +47,36 @@ def solve_fem(problem: Problem, order: int, cells: int, steps: int | None = None
         raise KanpdeError(f"cells={cells}: FEM needs at least 2 cells per side.")
     if steps is not None and steps < 1:
         raise KanpdeError(f"steps={steps}: FEM needs at least 1 time step.")
+    if problem.geometry.parameters:
+        return FEMFamily(problem, order, cells, steps)
     if several(problem):
         return solve_flow(problem, order, cells)
     tolerance = min(max(0.1 * float(cells) ** -(order + 1), TIGHTEST), LOOSEST)
     return _solve(problem, order, cells, steps, tolerance)
+
+
+class FEMFamily(Family):
+    """Finite element solutions of a problem with parameters, one for each value at which errors are measured.
+
+    `dofs` are those of all of them together, as are the seconds and iterations.
+    """
+
+    def __init__(self, problem: Problem, order: int, cells: int, steps: int | None) -> None:
+        def solved(**values: float) -> FEM | SolvedFlow:
+            solution = solve_fem(problem.fixed(**values), order, cells, steps)
+            assert not isinstance(solution, FEMFamily)
+            return solution
+
+        super().__init__(problem.geometry, solved, f"fem-p{order}-{cells}")
+        solutions = [solved(**values) for values, _ in values_of(problem.geometry)]
+        self._members = {
+            tuple(values.values()): solution
+            for (values, _), solution in zip(values_of(problem.geometry), solutions, strict=True)
+        }
+        self.dofs = sum(solution.dofs for solution in solutions)
+        self.iterations = sum(solution.iterations for solution in solutions)
+        self.seconds = {key: sum(s.seconds[key] for s in solutions) for key in solutions[0].seconds}
+        self.stopped = f"{len(solutions)} values, the last: {solutions[-1].stopped}"
 
 
 def ladder(problem: Problem) -> tuple[tuple[int, int], ...]:
@@ -56,6 +84,7 @@ def ladder(problem: Problem) -> tuple[tuple[int, int], ...]:
 
     Raises KanpdeError if finite elements do not apply to the problem.
     """
+    problem = problem.fixed(**values_of(problem.geometry)[0][0])
     if several(problem):
         FlowEquations(problem)
     else:
