@@ -12,7 +12,7 @@ from kanpde.field import Points
 from kanpde.geometry import Patch, at_known_values
 from kanpde.model import KAN, MLP, Ansatz
 from kanpde.multiindex import IndexSet, spell
-from kanpde.problem import Periodic, Problem
+from kanpde.problem import NotKnown, Periodic, Problem
 from kanpde.residual import residual_scales
 from kanpde.sampling import PointSet, Sampling, draw
 
@@ -57,6 +57,7 @@ def check(
     Raises KanpdeError for an empty point set, a function that returns a wrong shape or values that are not finite,
     and a model that is not smooth enough for the equations.
     """
+    problem.require_complete()
     model, sampling = (model or KAN()).suited(problem), sampling or Sampling()
     ansatz = Ansatz(problem, conditions)
     geometry = problem.geometry
@@ -119,7 +120,10 @@ def residual_of_reference(problem: Problem, label: str, points: PointSet) -> flo
         return None
     indices = IndexSet(problem.geometry.names, problem.derivatives((label,), points.at))
     at = known_points(problem, points.at)
-    u = problem.reference.taylor(at, indices)
+    try:
+        u = problem.reference.taylor(at, indices)
+    except NotKnown:
+        return None
     residual = problem.residual_function(label)(*problem.fields(indices, u), at)
     if not bool(torch.isfinite(residual).all()):
         raise KanpdeError(f"'{label}' is not finite for the reference: check its data and the reference.")
@@ -140,7 +144,7 @@ def constraint_of_reference(problem: Problem, label: str, groups: Groups) -> flo
     indices = IndexSet(problem.geometry.names, problem.derivatives((label,), groups.at))
     try:
         u = problem.reference.taylor(groups.at, indices)
-    except KanpdeError:  # a reference for a few values of parameters does not have those of the data
+    except NotKnown:  # a reference for a few values of parameters does not have those of the data
         return None
     g = problem.residual_function(label)(*problem.fields(indices, u), groups.at)
     return float(groups.sums(g).abs().max())

@@ -221,6 +221,11 @@ def from_table(path: str | Path, column: Any) -> tuple[dict[str, Any], Any]:
         raise unknown_name(f"column of '{path}':", column, arrays)
     values = np.ravel(arrays[column])
     columns = {name: np.ravel(array) for name, array in arrays.items() if name != column and array.size == values.size}
+    if not columns:
+        raise KanpdeError(
+            f"the table '{path}' has {values.size} values in '{column}' and no other column of this length: give the"
+            " coordinates of every point, for a grid too."
+        )
     return columns, values
 
 
@@ -262,6 +267,8 @@ def even_rule(space: Geometry) -> tuple[Tensor, Tensor]:
 
 def numbers(what: str, array: Any) -> Tensor:
     """Return an array as a tensor of doubles; raise KanpdeError for what has no numbers or some that are not finite."""
+    if np.iscomplexobj(array):
+        raise KanpdeError(f"{what} of observations are complex: give their real and imaginary parts apart.")
     try:
         tensor = torch.as_tensor(np.asarray(array, dtype=np.float64))
     except (TypeError, ValueError) as error:

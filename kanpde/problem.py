@@ -205,6 +205,10 @@ def normal_derivative(u: Field, at: Points) -> Tensor:
     return total
 
 
+class NotKnown(KanpdeError):
+    """A reference does not have a derivative, or is not known for the parameters, that it was asked for."""
+
+
 class Reference(ABC):
     """A solution to compare with, which states its own error.
 
@@ -287,6 +291,26 @@ class Problem:
                 " constraints={...} with observe(points, values)."
             )
 
+    def require_complete(self) -> None:
+        """Raise KanpdeError for what can be described, but not solved.
+
+        That is fewer equations than unknown functions without data, and a reference that is none. Data are constraints,
+        equations on the boundary, and a second condition on an unknown in one place.
+        """
+        if not (self.reference is None or isinstance(self.reference, Reference)):
+            kind = type(self.reference).__name__
+            raise KanpdeError(f"the reference is a {kind}: give one of kanpde.reference, such as exact(function).")
+        if len(self.equations) >= len(self.unknowns) or self.constraints:
+            return
+        places = [(c.where, c.unknown) for c in self.conditions.values()]
+        if len(set(places)) < len(places) or any(isinstance(c, BoundaryEquation) for c in self.conditions.values()):
+            return
+        listed = ", ".join(self.unknowns)
+        raise KanpdeError(
+            f"{len(self.equations)} equations for the unknowns {listed}, and there are no data to find the others from:"
+            " give constraints={...} with observe(points, values), or more equations."
+        )
+
     def _check_periodic(self, label: str, condition: Periodic) -> None:
         if not isinstance(self.geometry, Box):
             domain = type(self.geometry).__name__
@@ -362,6 +386,11 @@ class Problem:
         KanpdeError for one that is not known.
         """
         columns = list(u.unbind(dim=-1))
+        if len(columns) not in (len(self.unknowns), len(self.names)):
+            raise KanpdeError(
+                f"there are {len(columns)} solutions for the unknowns {', '.join(self.unknowns)}: give one per unknown,"
+                " in this order."
+            )
         for name, value in list(self.scalars.items())[len(columns) - len(self.unknowns) :]:
             if value.exact is None:
                 raise KanpdeError(

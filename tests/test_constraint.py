@@ -60,6 +60,12 @@ def test_tables_that_are_no_observations_are_refused(content: str, tmp_path: Pat
         observe(path, "u").groups(SQUARE)
 
 
+def test_a_grid_of_values_is_no_table_of_observations(tmp_path: Path) -> None:
+    numpy.savez(tmp_path / "grid.npz", x=numpy.arange(3), y=numpy.arange(4), u=numpy.ones((3, 4)))
+    with pytest.raises(KanpdeError, match="has 12 values in 'u' and no other column of this length"):
+        observe(tmp_path / "grid.npz", "u")
+
+
 def test_the_column_of_the_values_is_named(tmp_path: Path) -> None:
     path = tmp_path / "readings.csv"
     path.write_text(TABLE)
@@ -160,6 +166,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: observe({"x": [0.5], "y": [0.5, 1.0]}, [1.0]), r"shapes x: \(1,\), y: \(2,\): give arrays of one length"),
     (lambda: observe({}, [1.0]), "points of the shapes"),
     (lambda: observe([["a", "b"]], [1.0]), "the points of observations are not numbers"),
+    (lambda: observe([[0.5, 0.5]], [1j]), "the values of observations are complex: give their real"),
     (lambda: observe([[0.5, 0.5]], [numpy.nan]), "the values of observations are not all finite"),
     (lambda: observe([[0.5, 0.5]], [1.0], noise=-1), "noise=-1: a standard deviation is not negative"),
     (lambda: mean(times=1), "times=1: a mean at every time needs at least 2"),

@@ -12,7 +12,7 @@ from kanpde.errors import KanpdeError
 from kanpde.field import Points
 from kanpde.geometry import Geometry, shown, values_of, without_parameters
 from kanpde.multiindex import IndexSet
-from kanpde.problem import Reference
+from kanpde.problem import NotKnown, Reference
 
 MOST_MEMBERS = 64
 """Values of parameters that a reference is built for."""
@@ -76,7 +76,7 @@ class Family(Reference):
         inner = without_parameters(self.geometry).names
         keep = [at.names.index(name) for name in inner]
         if any(sum(index) != sum(index[axis] for axis in keep) for index in indices.indices):
-            raise KanpdeError(f"{self.name}: a reference per value has no derivative by a parameter.")
+            raise NotKnown(f"{self.name}: a reference per value has no derivative by a parameter.")
         inside = [tuple(index[axis] for axis in keep) for index in indices.indices]
         wanted = IndexSet(inner, inside)
         order = [wanted.position[index] for index in inside]
@@ -84,7 +84,7 @@ class Family(Reference):
         axes = [at.names.index(name) for name in self.geometry.parameters]
         values, which = torch.unique(points[:, axes], dim=0, return_inverse=True)
         if len(values) > MOST_MEMBERS:
-            raise KanpdeError(
+            raise NotKnown(
                 f"{self.name}: values at {len(values)} values of {', '.join(self.geometry.parameters)} are asked for,"
                 f" each of which needs a reference of its own: ask for at most {MOST_MEMBERS}."
             )
