@@ -174,7 +174,8 @@ class _Comparison:
         if name not in self.methods:
             self._add(replace(run.method, name=name))
             if run.errors is not None and run.errors.at_values:
-                parts = [f"{error:.1e} at {values}" for values, error in run.errors.at_values.items()]
+                found = run.errors.at_values.items()
+                parts = [f"{error:.1e} at {values}" for values, error in found if not math.isnan(error)]
                 self.display.say(f"  relative L2 error {', '.join(parts)}")
         return run
 
@@ -259,7 +260,10 @@ def finished_methods(folder: RunDirectory) -> list[Method]:
                     math.nan if row["rel_h1"] is None else row["rel_h1"],
                     row["max_error"],
                     floor=floor,
-                    at_values=row.get("rel_l2_at_values", {}),
+                    at_values={
+                        values: math.nan if error is None else error
+                        for values, error in row.get("rel_l2_at_values", {}).items()
+                    },
                 ),
                 seconds=row["seconds"],
                 iterations=row["iterations"],

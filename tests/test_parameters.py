@@ -62,6 +62,7 @@ def test_a_domain_has_its_parameters_as_coordinates_without_a_boundary() -> None
     assert (ROUND.parameters, ROUND.space, ROUND.time) == (("a", "b"), ("x", "y"), "t")
     assert list(ROUND.boundaries) == ["all", "t-", "t+", "t"]
     assert ROUND.measure == pytest.approx(pi)
+    assert (Disk() * parameter(a=(0, 1000))).size == 2
     assert bool(ROUND.contains(ROUND.sample(100)).all())
     (rim,) = ROUND.boundary("all")
     normals = rim.normals(torch.rand(5, rim.dimension, dtype=torch.float64))

@@ -58,8 +58,9 @@ class Geometry(ABC):
 
     @property
     def size(self) -> float:
-        """The longest side of the bounding box."""
-        return max(b - a for a, b in zip(self.lower, self.upper, strict=True))
+        """The longest side of the bounding box, parameters aside."""
+        sides = {name: b - a for name, a, b in zip(self.names, self.lower, self.upper, strict=True)}
+        return max([side for name, side in sides.items() if name not in self.parameters] or sides.values())
 
     @cached_property
     def curvature(self) -> float:

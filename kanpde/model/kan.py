@@ -159,7 +159,8 @@ class KAN:
         affine = {**AFFINE, "products": AFFINE["products"] * count, "start_products": AFFINE["start_products"] * count}
         if not isinstance(geometry, Box):
             resolving = ceil(PER_RADIUS * geometry.size * geometry.curvature - 0.1)
-            affine = {**AFFINE, **GENERAL, "start_grid": min(max(AFFINE["start_grid"], resolving), AFFINE["grid"])}
+            least = (PARAMETRIC if geometry.parameters else AFFINE)["start_grid"]
+            affine = {**AFFINE, **GENERAL, "start_grid": min(max(least, resolving), AFFINE["grid"])}
         elif geometry.parameters:
             affine = {**affine, **PARAMETRIC, "products": PARAMETRIC["products"] * count}
         by_equations = affine if problem.affine else NONLINEAR
