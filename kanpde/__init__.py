@@ -7,7 +7,7 @@ from kanpde.threads import default_threads  # before PyTorch is loaded
 from kanpde.constraint import difference, mean, observe
 from kanpde.errors import KanpdeError
 from kanpde.field import Field, Points
-from kanpde.geometry import Ball, Box, Disk, Ellipse, LShape, Polygon, Triangle
+from kanpde.geometry import Ball, Box, Disk, Ellipse, LShape, Mesh, Polygon, Triangle, parameter
 from kanpde.metrics import Errors
 from kanpde.model import KAN, MLP
 from kanpde.problem import (
@@ -48,6 +48,7 @@ __all__ = [
     "Kernel",
     "LShape",
     "LevenbergMarquardt",
+    "Mesh",
     "Points",
     "Polygon",
     "Problem",
@@ -66,6 +67,7 @@ __all__ = [
     "mean",
     "neumann",
     "observe",
+    "parameter",
     "periodic",
     "robin",
     "scalar",

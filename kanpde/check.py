@@ -9,10 +9,10 @@ import torch
 from kanpde.constraint import Groups
 from kanpde.errors import KanpdeError
 from kanpde.field import Points
-from kanpde.geometry import Patch
+from kanpde.geometry import Patch, at_known_values
 from kanpde.model import KAN, MLP, Ansatz
 from kanpde.multiindex import IndexSet, spell
-from kanpde.problem import Periodic, Problem
+from kanpde.problem import NotKnown, Periodic, Problem
 from kanpde.residual import residual_scales
 from kanpde.sampling import PointSet, Sampling, draw
 
@@ -57,6 +57,7 @@ def check(
     Raises KanpdeError for an empty point set, a function that returns a wrong shape or values that are not finite,
     and a model that is not smooth enough for the equations.
     """
+    problem.require_complete()
     model, sampling = (model or KAN()).suited(problem), sampling or Sampling()
     ansatz = Ansatz(problem, conditions)
     geometry = problem.geometry
@@ -118,12 +119,22 @@ def residual_of_reference(problem: Problem, label: str, points: PointSet) -> flo
     if problem.reference is None or not (problem.reference.smooth and known(problem)):
         return None
     indices = IndexSet(problem.geometry.names, problem.derivatives((label,), points.at))
-    u = problem.reference.taylor(points.at, indices)
-    residual = problem.residual_function(label)(*problem.fields(indices, u), points.at)
+    at = known_points(problem, points.at)
+    try:
+        u = problem.reference.taylor(at, indices)
+    except NotKnown:
+        return None
+    residual = problem.residual_function(label)(*problem.fields(indices, u), at)
     if not bool(torch.isfinite(residual).all()):
         raise KanpdeError(f"'{label}' is not finite for the reference: check its data and the reference.")
     factorials = u.new_tensor(indices.factorials)[:, None, None]
     return float(residual.abs().max()) / max(float((u * factorials).abs().max()), 1.0)
+
+
+def known_points(problem: Problem, at: Points) -> Points:
+    """Return points with parameters only of the values for which every reference is known."""
+    array = at_known_values(problem.geometry, at.array())
+    return at.moved(**{name: array[:, at.names.index(name)] for name in problem.geometry.parameters})
 
 
 def constraint_of_reference(problem: Problem, label: str, groups: Groups) -> float | None:
@@ -131,7 +142,10 @@ def constraint_of_reference(problem: Problem, label: str, groups: Groups) -> flo
     if problem.reference is None or not (problem.reference.smooth and known(problem)):
         return None
     indices = IndexSet(problem.geometry.names, problem.derivatives((label,), groups.at))
-    u = problem.reference.taylor(groups.at, indices)
+    try:
+        u = problem.reference.taylor(groups.at, indices)
+    except NotKnown:  # a reference for a few values of parameters does not have those of the data
+        return None
     g = problem.residual_function(label)(*problem.fields(indices, u), groups.at)
     return float(groups.sums(g).abs().max())
 
@@ -152,7 +166,8 @@ def jump_of_reference(problem: Problem, coordinate: str, lower: PointSet) -> flo
     names, indices = problem.geometry.names, problem.indices
     if not problem.reference.smooth:
         indices = IndexSet(names)
-    x = getattr(lower.at, coordinate)
-    upper = lower.at.moved(**{coordinate: torch.full_like(x, problem.geometry.upper[names.index(coordinate)])})
-    below, above = (problem.reference.taylor(at, indices) for at in (lower.at, upper))
+    at = known_points(problem, lower.at)
+    x = getattr(at, coordinate)
+    upper = at.moved(**{coordinate: torch.full_like(x, problem.geometry.upper[names.index(coordinate)])})
+    below, above = (problem.reference.taylor(at, indices) for at in (at, upper))
     return float(((above - below).abs().amax(dim=(1, 2)) / below.abs().amax(dim=(1, 2)).clamp_min(1.0)).max())

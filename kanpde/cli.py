@@ -291,3 +291,5 @@ def print_check(problem: kanpde.Problem, rows: list[Row]) -> None:
         console.print("no reference, so residuals were not checked")
     else:
         console.print(f"reference: {problem.reference.name}, own error {problem.reference.error:.1e}", markup=False)
+        if any(row.residual is None for row in rows):
+            console.print("not checked: the reference does not have all that is asked for, such as derivatives")

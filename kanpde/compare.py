@@ -173,6 +173,10 @@ class _Comparison:
         self.histories[name] = run.history
         if name not in self.methods:
             self._add(replace(run.method, name=name))
+            if run.errors is not None and run.errors.at_values:
+                found = run.errors.at_values.items()
+                parts = [f"{error:.1e} at {values}" for values, error in found if not math.isnan(error)]
+                self.display.say(f"  relative L2 error {', '.join(parts)}")
         return run
 
     def _finite_elements(self, resolution: Resolution) -> None:
@@ -256,6 +260,10 @@ def finished_methods(folder: RunDirectory) -> list[Method]:
                     math.nan if row["rel_h1"] is None else row["rel_h1"],
                     row["max_error"],
                     floor=floor,
+                    at_values={
+                        values: math.nan if error is None else error
+                        for values, error in row.get("rel_l2_at_values", {}).items()
+                    },
                 ),
                 seconds=row["seconds"],
                 iterations=row["iterations"],

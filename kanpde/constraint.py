@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch import Tensor
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.field import Points, evaluate
 from kanpde.geometry import Box, Geometry, split
+from kanpde.reading import read_arrays
 from kanpde.sampling import draw, gauss, of_rule
 
 Function = Callable[..., Tensor]
@@ -78,12 +80,13 @@ class Constraint(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Observation(Constraint):
-    """Values of `of` at points; see `observe`."""
+    """Values of `of` at points; see `observe`. A table, its `source`, may have more columns than coordinates."""
 
     points: Tensor
     values: Tensor
     names: tuple[str, ...] | None
     noise: float
+    source: str = ""
     kind = "observation"
 
     @property
@@ -91,22 +94,28 @@ class Observation(Constraint):
         return 6 * self.noise
 
     def groups(self, geometry: Geometry) -> Groups:
-        if self.names is not None and set(self.names) != set(geometry.names):
-            raise KanpdeError(
-                f"observations have the coordinates {', '.join(self.names)}: give {', '.join(geometry.names)}."
-            )
-        if self.points.shape[1] != geometry.dimension:
-            raise KanpdeError(
-                f"observations have {self.points.shape[1]} coordinates: give {', '.join(geometry.names)} of each point."
-            )
-        order = [geometry.names.index(name) for name in self.names or geometry.names]
-        points = torch.empty_like(self.points)
-        points[:, order] = self.points
+        points = self.points[:, self._columns(geometry.names)]
         outside = ~geometry.contains(points)
         if bool(outside.any()):
             where = ", ".join(f"{n}={x:.4g}" for n, x in zip(geometry.names, points[outside][0].tolist(), strict=True))
             raise KanpdeError(f"{int(outside.sum())} observations lie outside the domain, the first at {where}.")
         return Groups(Points.of(geometry.names, points), points.new_ones(len(points), 1), self.values)
+
+    def _columns(self, wanted: tuple[str, ...]) -> list[int]:
+        """Return the numbers of the columns with the coordinates of a domain, in their order."""
+        listed = ", ".join(wanted)
+        if self.names is None:
+            if self.points.shape[1] != len(wanted):
+                raise KanpdeError(f"observations have {self.points.shape[1]} coordinates: give {listed} of each point.")
+            return list(range(len(wanted)))
+        if self.source and not set(wanted) <= set(self.names):
+            raise KanpdeError(
+                f"the observations in '{self.source}' have the columns {', '.join(self.names) or 'none'} beside that"
+                f" of the values and as long as it: name the columns of the coordinates {listed}."
+            )
+        if not self.source and set(wanted) != set(self.names):
+            raise KanpdeError(f"observations have the coordinates {', '.join(self.names)}: give {listed}.")
+        return [self.names.index(name) for name in wanted]
 
 
 @dataclass(frozen=True)
@@ -118,6 +127,9 @@ class Mean(Constraint):
     kind = "mean"
 
     def groups(self, geometry: Geometry) -> Groups:
+        if geometry.parameters:
+            listed = ", ".join(geometry.parameters)
+            raise KanpdeError(f"mean: the domain {geometry} has the parameters {listed}, and a mean is for one value.")
         found = split(geometry)
         if found is None:
             raise KanpdeError(
@@ -167,11 +179,16 @@ def observe(
 ) -> Observation:
     """Return the constraint that `of` has these values (N,) at points.
 
-    points: an array (N, d) in the order of the geometry's coordinates, or a dict of an array (N,) per coordinate.
+    points: an array (N, d) in the order of the geometry's coordinates, or a dict of an array (N,) per coordinate. With
+        `values` the name of a column it is the path of a table (.csv, .npz, .mat, .h5, .vtu) whose columns are named.
     noise: the standard deviation of the values' errors, for checks of a reference; it does not weigh them.
-    Raises KanpdeError for shapes that do not fit, no points at all, and numbers that are not finite.
+    Raises KanpdeError for shapes that do not fit, no points at all, numbers that are not finite, and a table that
+    cannot be read or does not have the column.
     """
-    names = None
+    names, source = None, ""
+    if isinstance(points, (str, Path)):
+        source = str(points)
+        points, values = from_table(points, values)
     if isinstance(points, Mapping):
         names, columns = tuple(points), [numbers(f"the coordinate '{n}'", column) for n, column in points.items()]
         if not columns or any(column.dim() != 1 or len(column) != len(columns[0]) for column in columns):
@@ -189,7 +206,27 @@ def observe(
         )
     if not noise >= 0:
         raise KanpdeError(f"noise={noise}: a standard deviation is not negative.")
-    return Observation(of, weight, array, data, names, noise)
+    return Observation(of, weight, array, data, names, noise, source)
+
+
+def from_table(path: str | Path, column: Any) -> tuple[dict[str, Any], Any]:
+    """Return the columns of a table that are as long as one of them by name, and that one."""
+    arrays = read_arrays(path)
+    if not isinstance(column, str):
+        raise KanpdeError(
+            f"observations in '{path}' with the values {type(column).__name__}: give the name of a column, one of"
+            f" {', '.join(arrays)}."
+        )
+    if column not in arrays:
+        raise unknown_name(f"column of '{path}':", column, arrays)
+    values = np.ravel(arrays[column])
+    columns = {name: np.ravel(array) for name, array in arrays.items() if name != column and array.size == values.size}
+    if not columns:
+        raise KanpdeError(
+            f"the table '{path}' has {values.size} values in '{column}' and no other column of this length: give the"
+            " coordinates of every point, for a grid too."
+        )
+    return columns, values
 
 
 def mean(of: str | Function | None = None, value: Value = 0.0, *, times: int = 32, weight: float = 1.0) -> Mean:
@@ -230,6 +267,8 @@ def even_rule(space: Geometry) -> tuple[Tensor, Tensor]:
 
 def numbers(what: str, array: Any) -> Tensor:
     """Return an array as a tensor of doubles; raise KanpdeError for what has no numbers or some that are not finite."""
+    if np.iscomplexobj(array):
+        raise KanpdeError(f"{what} of observations are complex: give their real and imaginary parts apart.")
     try:
         tensor = torch.as_tensor(np.asarray(array, dtype=np.float64))
     except (TypeError, ValueError) as error:

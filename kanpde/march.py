@@ -233,8 +233,7 @@ def slab_problems(problem: Problem, slabs: Slabs) -> tuple[Problem, ...]:
     if not all(map(isfinite, times)) or any(not a < b for a, b in pairwise(times)):
         raise KanpdeError(f"slabs={shown(slabs)}: give times that ascend inside ({start:g}, {end:g}).")
     check_initial(problem, geometry, axis, slabs)
-    intervals = dict(zip(geometry.names, zip(geometry.lower, geometry.upper, strict=True), strict=True))
-    return tuple(replace(problem, geometry=Box(**{**intervals, time: interval})) for interval in pairwise(times))
+    return tuple(replace(problem, geometry=geometry.part(**{time: interval})) for interval in pairwise(times))
 
 
 def check_initial(problem: Problem, geometry: Box, axis: int, slabs: Slabs) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kanpde.errors import KanpdeError
 from kanpde.field import Points
-from kanpde.geometry import Box, Geometry
+from kanpde.geometry import Box, Geometry, at_known_values, shown, values_of, without_parameters
 from kanpde.multiindex import IndexSet
 from kanpde.problem import Problem, Reference
 from kanpde.sampling import of_rule, tensor_rule
@@ -35,8 +35,10 @@ CHUNK = 8192
 class Errors:
     """Relative L2 error, relative error in the full H1 norm (all coordinates, time included), largest absolute error.
 
-    Several unknowns share each of these; `each` has the relative L2 error of every unknown by its name. An error that
-    cannot be measured is nan, and `note` says why. `floor` is the reference's own relative L2 error.
+    Several unknowns share each of these; `each` has the relative L2 error of every unknown by its name. With parameters
+    they are over their values as well, without derivatives by them, and `at_values` has the relative L2 error at each
+    value, by its text, "nu = 0.01". An error that cannot be measured is nan, and `note` says why. `floor` is the
+    reference's own relative L2 error.
     """
 
     rel_l2: float
@@ -45,6 +47,7 @@ class Errors:
     note: str = ""
     each: Mapping[str, float] = field(default_factory=dict)
     floor: float = 0.0
+    at_values: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def at_floor(self) -> bool:
@@ -94,12 +97,16 @@ class ErrorMeasure:
         self.reference = reference
         self.unknowns = problem.unknowns
         self.at, self.weights = evaluation_rule(problem.geometry, device, reference)
-        names = problem.geometry.names
-        units = [tuple(int(i == axis) for i in range(len(names))) for axis in range(len(names))]
+        some = bool(problem.geometry.parameters) and reference.rule(problem.geometry) is None
+        self.values = [shown(values) for values, _ in values_of(problem.geometry)] if some else []
+        names, parameters = problem.geometry.names, problem.geometry.parameters
+        axes = [axis for axis, name in enumerate(names) if name not in parameters]
+        units = [tuple(int(i == axis) for i in range(len(names))) for axis in axes]
         self.note = ""
         try:
             self.indices = IndexSet(names, units)
-            reference.taylor(problem.middle(), self.indices)
+            middle = at_known_values(problem.geometry, problem.middle().array())
+            reference.taylor(Points.of(names, middle), self.indices)
         except KanpdeError as error:
             self.indices = IndexSet(names)
             self.note = f"no H1 error: {error}"
@@ -118,7 +125,17 @@ class ErrorMeasure:
             for i, name in enumerate(self.unknowns)
         }
         rel_l2 = self._relative(difference[:1], self.expected[:1])
-        return Errors(rel_l2, rel_h1, float(difference[0].abs().max()), self.note, each, self.reference.error)
+        largest = float(difference[0].abs().max())
+        return Errors(rel_l2, rel_h1, largest, self.note, each, self.reference.error, self._at_values(difference[:1]))
+
+    def _at_values(self, difference: Tensor) -> dict[str, float]:
+        """Return the relative errors at the values of parameters, each of which has as many points."""
+        count, expected = len(self.at) // max(len(self.values), 1), self.expected[:1]
+        parts = [slice(count * number, count * (number + 1)) for number in range(len(self.values))]
+        return {
+            text: self._relative(difference[:, part], expected[:, part], self.weights[part])
+            for text, part in zip(self.values, parts, strict=True)
+        }
 
     def _evaluate(self, taylor: Taylor, what: str) -> Tensor:
         values = evaluate_chunks(taylor, self.at, self.indices)
@@ -129,12 +146,10 @@ class ErrorMeasure:
             )
         return values.to(self.weights)
 
-    def _relative(self, difference: Tensor, expected: Tensor) -> float:
-        norm = float(self._norm(expected))
-        return float(self._norm(difference)) / norm if norm > 0 else math.nan
-
-    def _norm(self, channels: Tensor) -> Tensor:
-        return ((channels**2).sum(dim=(0, 2)) @ self.weights).sqrt()
+    def _relative(self, difference: Tensor, expected: Tensor, weights: Tensor | None = None) -> float:
+        weights = self.weights if weights is None else weights
+        found, norm = (float(((c**2).sum(dim=(0, 2)) @ weights).sqrt()) for c in (difference, expected))
+        return found / norm if norm > 0 else math.nan
 
 
 def errors(
@@ -152,12 +167,19 @@ def evaluation_rule(
 ) -> tuple[Points, Tensor]:
     """Return points and weights (N,): composite Gauss-Legendre on boxes up to three dimensions, else Sobol points.
 
-    Of a reference that is known at some points only these are returned.
+    Of a reference that is known at some points only these are returned. With parameters there are such points at each
+    of a few values, one value after the other.
     """
     own = None if reference is None else reference.rule(geometry)
     if own is not None:
         at, weights = own
         return Points.of(at.names, at.array().to(device)), weights.to(device)
+    if geometry.parameters:
+        at, weights = evaluation_rule(without_parameters(geometry), device)
+        like, sets = at.array(), values_of(geometry)
+        parts = [at.moved(**{n: torch.full_like(like[:, 0], v) for n, v in values.items()}) for values, _ in sets]
+        arrays = [torch.stack([getattr(part, name) for name in geometry.names], dim=1) for part in parts]
+        return Points.of(geometry.names, torch.cat(arrays)), torch.cat([share * weights for _, share in sets])
     patch = geometry.interior()
     if patch.dimension in PANELS and isinstance(geometry, Box):
         nodes, weights = _composite_gauss(PANELS[patch.dimension], NODES[patch.dimension])
@@ -178,7 +200,8 @@ def evaluation_seconds(
     taylor: Taylor, problem: Problem, count: int = 100_000, device: torch.device | str = "cpu"
 ) -> float:
     """Return the seconds that values at `count` random points take: the best of three, after a warm-up."""
-    at = Points.of(problem.geometry.names, problem.geometry.sample(count).to(device))
+    points = at_known_values(problem.geometry, problem.geometry.sample(count))
+    at = Points.of(problem.geometry.names, points.to(device))
     indices = IndexSet(problem.geometry.names)
 
     def once() -> float:

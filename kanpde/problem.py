@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property, wraps
 from math import isfinite
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from kanpde.constraint import Constraint
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.field import Field, Points, derivatives_asked, evaluate, value_of
-from kanpde.geometry import Box, Geometry
+from kanpde.geometry import Box, Geometry, shown, without_parameters
 from kanpde.multiindex import IndexSet, MultiIndex
 
 Equation = Callable[..., Tensor]
@@ -205,6 +205,10 @@ def normal_derivative(u: Field, at: Points) -> Tensor:
     return total
 
 
+class NotKnown(KanpdeError):
+    """A reference does not have a derivative, or is not known for the parameters, that it was asked for."""
+
+
 class Reference(ABC):
     """A solution to compare with, which states its own error.
 
@@ -287,6 +291,26 @@ class Problem:
                 " constraints={...} with observe(points, values)."
             )
 
+    def require_complete(self) -> None:
+        """Raise KanpdeError for what can be described, but not solved.
+
+        That is fewer equations than unknown functions without data, and a reference that is none. Data are constraints,
+        equations on the boundary, and a second condition on an unknown in one place.
+        """
+        if not (self.reference is None or isinstance(self.reference, Reference)):
+            kind = type(self.reference).__name__
+            raise KanpdeError(f"the reference is a {kind}: give one of kanpde.reference, such as exact(function).")
+        if len(self.equations) >= len(self.unknowns) or self.constraints:
+            return
+        places = [(c.where, c.unknown) for c in self.conditions.values()]
+        if len(set(places)) < len(places) or any(isinstance(c, BoundaryEquation) for c in self.conditions.values()):
+            return
+        listed = ", ".join(self.unknowns)
+        raise KanpdeError(
+            f"{len(self.equations)} equations for the unknowns {listed}, and there are no data to find the others from:"
+            " give constraints={...} with observe(points, values), or more equations."
+        )
+
     def _check_periodic(self, label: str, condition: Periodic) -> None:
         if not isinstance(self.geometry, Box):
             domain = type(self.geometry).__name__
@@ -300,6 +324,46 @@ class Problem:
                     f"condition '{other}' is on a face of '{condition.where}', which condition '{label}' makes"
                     " periodic: keep one of them."
                 )
+
+    def fixed(self, **values: float) -> Problem:
+        """Return the problem for one value of each parameter, without reference: `problem.fixed(nu=0.05)`.
+
+        Raises KanpdeError for values of other names, and for constraints, which may hold at other values.
+        """
+        if set(values) != set(self.geometry.parameters):
+            listed = ", ".join(self.geometry.parameters) or "none"
+            raise KanpdeError(f"fixed({shown(values)}): give a value of each parameter, {listed}.")
+        if not values:
+            return self
+        if self.constraints:
+            raise KanpdeError(
+                f"fixed({shown(values)}): the constraint '{next(iter(self.constraints))}' may hold at other values."
+            )
+
+        def at_values(item: Any) -> Any:
+            if not callable(item):
+                return item
+
+            @wraps(item)
+            def there(*arguments: Any) -> Any:
+                *before, at = arguments
+                like = getattr(at, at.names[0])
+                constants = {name: torch.full_like(like, value) for name, value in values.items()}
+                return item(*before, at.moved(**constants))
+
+            return there
+
+        def part(condition: Condition) -> Condition:
+            data = {f.name: at_values(getattr(condition, f.name)) for f in fields(condition)}
+            return replace(condition, **data)
+
+        return replace(
+            self,
+            geometry=without_parameters(self.geometry),
+            equations={label: at_values(equation) for label, equation in self.equations.items()},
+            conditions={label: part(condition) for label, condition in self.conditions.items()},
+            reference=None,
+        )
 
     @cached_property
     def unknowns(self) -> tuple[str, ...]:
@@ -322,6 +386,11 @@ class Problem:
         KanpdeError for one that is not known.
         """
         columns = list(u.unbind(dim=-1))
+        if len(columns) not in (len(self.unknowns), len(self.names)):
+            raise KanpdeError(
+                f"there are {len(columns)} solutions for the unknowns {', '.join(self.unknowns)}: give one per unknown,"
+                " in this order."
+            )
         for name, value in list(self.scalars.items())[len(columns) - len(self.unknowns) :]:
             if value.exact is None:
                 raise KanpdeError(

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from kanpde.errors import KanpdeError
 from kanpde.field import Points
 from kanpde.files import atomic
+from kanpde.geometry import ends_of, shown, without_parameters
 from kanpde.metrics import Method, Taylor, evaluate_chunks, ranks
 from kanpde.multiindex import IndexSet
 from kanpde.problem import Problem, Reference
@@ -112,10 +113,12 @@ def sample_solution(
     """Return a solution and the reference, by default the problem's own, on a uniform grid over the bounding box.
 
     With more than three coordinates the grid is a plane through the middle of the box, along the first two
-    coordinates in space. Raises KanpdeError if no point of it is in the domain.
+    coordinates in space. With parameters it is the solution at their lower ends, middles and upper ends, as if these
+    were so many unknowns. Raises KanpdeError if no point of it is in the domain.
     """
-    geometry = problem.geometry
-    names, reference = geometry.names, reference or problem.reference
+    geometry, reference = without_parameters(problem.geometry), reference or problem.reference
+    names, every = geometry.names, problem.geometry.names
+    members = ends_of(problem.geometry)
     varied = geometry.space[:2] if len(names) > 3 else names
     axes, fixed = {}, {}
     for name, lower, upper in zip(names, geometry.lower, geometry.upper, strict=True):
@@ -134,13 +137,20 @@ def sample_solution(
 
     def values(taylor: Taylor) -> NDArray[np.float64]:
         at = Points.of(names, torch.from_numpy(coordinates[inside]).to(device))
-        found = np.full((len(inside), len(problem.unknowns)), np.nan)
-        found[inside] = evaluate_chunks(taylor, at, IndexSet(names))[0].cpu().numpy()
+        found = np.full((len(inside), len(problem.unknowns) * len(members)), np.nan)
+        like = getattr(at, names[0])
+        for number, member in enumerate(members):
+            there = at.moved(**{name: torch.full_like(like, value) for name, value in member.items()})
+            points = Points.of(every, torch.stack([getattr(there, name) for name in every], dim=1))
+            columns = slice(number * len(problem.unknowns), (number + 1) * len(problem.unknowns))
+            found[inside, columns] = evaluate_chunks(taylor, points, IndexSet(every))[0].cpu().numpy()
         return found
 
     return Sample(
         problem=problem.name,
-        unknowns=problem.unknowns,
+        unknowns=tuple(
+            f"{unknown} at {shown(member)}" if member else unknown for member in members for unknown in problem.unknowns
+        ),
         names=names,
         axes=axes,
         fixed=fixed,
@@ -169,6 +179,7 @@ def results(problem: Problem, methods: Sequence[Method], reference: Reference | 
                 "rank": place[method.name],
                 "rel_h1": method.errors and method.errors.rel_h1,
                 "max_error": method.errors and method.errors.max_error,
+                "rel_l2_at_values": dict(method.errors.at_values) if method.errors else {},
                 "seconds": method.seconds,
                 "iterations": method.iterations,
                 "stopped": method.stopped,

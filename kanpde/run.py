@@ -133,6 +133,7 @@ def solve(
     Raises KanpdeError for bad input and for a checkpoint that is damaged or of another run.
     """
     problem = load_problem(problem) if isinstance(problem, str) else problem
+    problem.require_complete()
     model, sampling, budget = (model or KAN()).suited(problem), sampling or Sampling(), budget or Budget()
     solver = suited_solver(solver or Auto(), problem, model, sampling)
     begin = perf_counter()

@@ -1,7 +1,8 @@
 """The Cahn-Hilliard equation: a mixture separates into its two phases, -1 and 1, and keeps its mass.
 
-u_t = (-a u_xx + u^3 - u)_xx on (-1, 1) x (0, 1), periodic in x, u = -cos(2 pi x) at t = 0. Source: Mattey & Ghosh 2022,
-A Novel Sequential Method to Train Physics Informed Neural Networks for Allen Cahn and Cahn Hilliard Equations.
+u_t = (-a u_xx + u^3 - u)_xx on (-1, 1) x (0, 1), periodic in x, u = -cos(2 pi x) at t = 0, a = 0.02. Source: set-up of
+our own, after Mattey & Ghosh 2022, A Novel Sequential Method to Train Physics Informed Neural Networks for Allen Cahn
+and Cahn Hilliard Equations.
 """
 
 from math import pi

@@ -1,7 +1,7 @@
 """The Kuramoto-Sivashinsky equation: a smooth wave breaks up into chaos.
 
 u_t + alpha u u_x + beta u_xx + gamma u_xxxx = 0 on (0, 2 pi) x (0, 1), periodic in x, u = cos(x) (1 + sin(x)) at t = 0;
-alpha = 100 / 16, beta = 100 / 16^2, gamma = 100 / 16^4. Source: Hao et al. 2023, PINNacle: A Comprehensive Benchmark of
+alpha = 100 / 16, beta = 100 / 16^2, gamma = 100 / 16^4. Source: Hao et al. 2024, PINNacle: A Comprehensive Benchmark of
 Physics-Informed Neural Networks for Solving PDEs; in units of its own the equation of Kassam & Trefethen 2005.
 """
 

@@ -1,7 +1,8 @@
 """Poisson's equation with waves of several lengths: the mean of sin(w pi x) sin(w pi y) over w = 2, 4, ..., 2^scales.
 
--(u_xx + u_yy) = f on (0, 1)^2, u = 0 on the boundary. Source: Dolean, Heinlein, Mishra & Moseley 2024, Multilevel
-Domain Decomposition-Based Architectures for Physics-Informed Neural Networks, the multi-scale Laplacian problem.
+-(u_xx + u_yy) = f on (0, 1)^2, u = 0 on the boundary. Source: set-up of our own, after the multi-scale Laplacian
+problem of Dolean, Heinlein, Mishra & Moseley 2024, Multilevel Domain Decomposition-Based Architectures for
+Physics-Informed Neural Networks.
 """
 
 from math import pi

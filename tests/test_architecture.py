@@ -15,7 +15,7 @@ PACKAGE = Path(kanpde.__file__).parent
 # Points are drawn from geometries alone, and constraints, which problems hold, draw some: `sampling` is below both.
 ORDER = [
     {"errors", "files", "floats", "threads", "version"},
-    {"settings", "multiindex"},
+    {"settings", "multiindex", "reading"},
     {"field", "geometry"},
     {"basis", "sampling"},
     {"constraint"},
@@ -41,7 +41,7 @@ ALLOWED = {
     "matplotlib": {"plot"},
     "pytorch_optimizer": {"solver"},
     "skfem": {"reference"},
-    "meshio": {"geometry", "record", "reference"},
+    "meshio": {"geometry", "reading", "record"},
 }
 
 

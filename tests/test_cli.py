@@ -231,6 +231,7 @@ def test_a_run_leaves_its_files(capsys: pytest.CaptureFixture[str]) -> None:
         "rank",
         "at_floor",
         "scalars",
+        "rel_l2_at_values",
     }
     assert set(method["seconds"]) == {"setup", "train", "evaluate_1e5"}
     text = capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from math import cos, pi, sin
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -27,6 +28,51 @@ def test_observations_take_arrays_and_coordinates_by_name() -> None:
         groups = observe(given, [3.0, 4.0]).groups(SQUARE)
         assert torch.equal(groups.at.array(), torch.tensor(points))
         assert torch.equal(groups.sums(torch.tensor([5.0, 5.0], dtype=torch.float64)), torch.tensor([2.0, 1.0]))
+
+
+TABLE = "y,noise,u,x\n-1,0.1,3,0.5\n0.25,0.1,4,2\n"
+
+
+def test_observations_are_read_from_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "readings.csv"
+    path.write_text(TABLE)
+    for given in (path, str(path)):
+        groups = observe(given, "u").groups(SQUARE)
+        assert groups.at.array().tolist() == [[0.5, -1.0], [2.0, 0.25]]
+        assert groups.values.tolist() == [3.0, 4.0]
+
+
+BAD_TABLES = {
+    "y,u\n-1,3\n": r"readings.csv' have the columns y beside that of the values .*: name the columns of .* x, y",
+    "x,y\n0.5,-1\n": "unknown column of '.*readings.csv': 'u'. Known: x, y",
+    "x,y,u\n0.5,-1\n": "has 2 columns, and its first line names 3",
+    "x,y,u\n0.5,-1,3\n0.5,3\n": "has a row that is not of numbers",
+    "x,y,u\n": "readings.csv' has no rows below its first line",
+    "x,y,u\n0.5,-1,nan\n": "the values of observations are not all finite",
+}
+
+
+@pytest.mark.parametrize("content", BAD_TABLES)
+def test_tables_that_are_no_observations_are_refused(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "readings.csv"
+    path.write_text(content)
+    with pytest.raises(KanpdeError, match=BAD_TABLES[content]):
+        observe(path, "u").groups(SQUARE)
+
+
+def test_a_grid_of_values_is_no_table_of_observations(tmp_path: Path) -> None:
+    numpy.savez(tmp_path / "grid.npz", x=numpy.arange(3), y=numpy.arange(4), u=numpy.ones((3, 4)))
+    with pytest.raises(KanpdeError, match="has 12 values in 'u' and no other column of this length"):
+        observe(tmp_path / "grid.npz", "u")
+
+
+def test_the_column_of_the_values_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "readings.csv"
+    path.write_text(TABLE)
+    with pytest.raises(KanpdeError, match="values ndarray: give the name of a column, one of y, noise, u, x"):
+        observe(path, numpy.ones(2))
+    with pytest.raises(KanpdeError, match="there is no table"):
+        observe(tmp_path / "other.csv", "u")
 
 
 MEANS: dict[str, tuple[Geometry, Callable[[Points], Tensor], float]] = {
@@ -120,6 +166,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: observe({"x": [0.5], "y": [0.5, 1.0]}, [1.0]), r"shapes x: \(1,\), y: \(2,\): give arrays of one length"),
     (lambda: observe({}, [1.0]), "points of the shapes"),
     (lambda: observe([["a", "b"]], [1.0]), "the points of observations are not numbers"),
+    (lambda: observe([[0.5, 0.5]], [1j]), "the values of observations are complex: give their real"),
     (lambda: observe([[0.5, 0.5]], [numpy.nan]), "the values of observations are not all finite"),
     (lambda: observe([[0.5, 0.5]], [1.0], noise=-1), "noise=-1: a standard deviation is not negative"),
     (lambda: mean(times=1), "times=1: a mean at every time needs at least 2"),

@@ -34,7 +34,7 @@ def method(name: str, rel_l2: float, floor: float = 0.0) -> Method:
 
 
 def test_table_has_a_row_per_method_on_screen_and_in_the_log() -> None:
-    screen, log = shown([method("kan", 1e-6), method("mlp", 1e-2)], exact())
+    screen, log = shown([method("kan", 1e-6), method("mlp", 1e-2)], exact(lambda at: at.x))
     assert screen == log + "\n" or screen.split() == log.split()
     for part in ("kan", "mlp", "1,290", "1.0e-06", "1.23", "0.010", "1,234", "budget [of] 10 s", "reference: exact"):
         assert part in screen

@@ -34,7 +34,7 @@ from kanpde.compare import Job
 from kanpde.model.kan import AFFINE, NONLINEAR, SUMS
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/your-own-pde.md", "docs/geometry.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/add-a-problem.md", "docs/geometry.md")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECTIONS: dict[str, type] = {
     "The run": Job,
@@ -86,10 +86,17 @@ def with_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in a folder that holds the problem files of the guide, and skip what only measures times."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(run, "evaluation_seconds", lambda *_: 0.0)
-    for name, content in problem_files("docs/your-own-pde.md"):
+    for name, content in problem_files("docs/add-a-problem.md"):
         Path(f"{name}.py").write_text(content, encoding="utf-8")
     write_ring(Path("ring.msh"))
+    (script,) = scripts_of_meshes()
+    exec(compile(script, "add-a-problem.md", "exec"), {})
     return tmp_path
+
+
+def scripts_of_meshes() -> list[str]:
+    """Return the Python of the guide that writes a mesh."""
+    return [body for body in blocks("docs/add-a-problem.md", "python") if "meshio.write(" in body]
 
 
 def write_ring(path: Path) -> None:
@@ -104,15 +111,23 @@ def write_ring(path: Path) -> None:
 
 
 def test_the_pages_have_problem_files_and_commands() -> None:
-    assert [name for page, name, _ in FILES if page == "docs/your-own-pde.md"] == [
+    assert [name for page, name, _ in FILES if page == "docs/add-a-problem.md"] == [
+        "layer",
+        "warmed",
         "cooling",
         "fisher",
         "plate",
         "cooling_rate",
+        "any_diffusivity",
     ]
     assert [page for page, *_ in FILES].count("CONTRIBUTING.md") == 1
-    assert len(commands("docs/your-own-pde.md")) >= 8
+    assert len(commands("docs/add-a-problem.md")) >= 14
     assert len(commands("docs/configuration.md")) >= 4
+
+
+def test_the_first_problems_of_the_guide_have_under_twenty_lines() -> None:
+    first = problem_files("docs/add-a-problem.md")[:2]
+    assert all(len(content.splitlines()) < 20 for _, content in first)
 
 
 @pytest.mark.parametrize(("page", "name", "content"), FILES, ids=[f"{page}:{name}" for page, name, _ in FILES])
@@ -130,7 +145,7 @@ def test_problem_files_run(page: str, name: str, content: str, with_files: Path)
     assert (solved.errors is None) == (solved.problem.reference is None)
 
 
-@pytest.mark.parametrize("page", ["docs/your-own-pde.md", "docs/configuration.md"])
+@pytest.mark.parametrize("page", ["docs/add-a-problem.md", "docs/configuration.md"])
 def test_commands_are_composed_and_their_problems_pass_the_check(
     page: str, with_files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,12 +156,12 @@ def test_commands_are_composed_and_their_problems_pass_the_check(
 
 
 def test_python_of_the_guide_runs(with_files: Path) -> None:
-    scripts = [body for body in blocks("docs/your-own-pde.md", "python") if "def problem(" not in body]
+    scripts = [body for body in blocks("docs/add-a-problem.md", "python") if "kanpde.solve(" in body]
     assert scripts
     for script in scripts:
         short, count = re.subn(r"iterations=\d+", "iterations=3", script.replace("grid=10", "grid=4"))
         assert count == 1
-        exec(compile(short, "your-own-pde.md", "exec"), {})
+        exec(compile(short, "add-a-problem.md", "exec"), {})
     assert Path("cooling.png").is_file()
 
 
@@ -168,7 +183,7 @@ def test_python_of_the_page_on_geometry_runs(capsys: pytest.CaptureFixture[str])
 
 def test_output_of_check_in_the_guide_is_what_it_prints(with_files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "problem=./cooling.py"]) == 0
-    (shown,) = blocks("docs/your-own-pde.md", "text")
+    (shown,) = blocks("docs/add-a-problem.md", "text")
 
     def without_numbers(text: str) -> list[str]:
         """Numbers of points follow from the model that is chosen, residuals are rounding."""

@@ -24,9 +24,12 @@ from kanpde import (
     periodic,
     robin,
     scalar,
+    solve,
 )
+from kanpde.check import check
 from kanpde.geometry import Geometry
 from kanpde.problem import Condition
+from kanpde.reference import exact
 from kanpde.sampling import draw
 
 SQUARE = Box(x=(0, 1), y=(-1, 1))
@@ -209,3 +212,26 @@ def test_an_unknown_coordinate_is_refused() -> None:
     problem = Problem(SQUARE, {"e": lambda u, at: u.d("x") + at.t})
     with pytest.raises(KanpdeError, match="unknown coordinate 't'"):
         problem.order  # noqa: B018
+
+
+def test_what_cannot_be_solved_is_refused_before_training() -> None:
+    for known in ({}, {"w": dirichlet("x", unknown="v"), "n": neumann("y", unknown="v")}):
+        with pytest.raises(KanpdeError, match="1 equations for the unknowns u, v, and there are no data"):
+            solve(Problem(SQUARE, {"first": first}, known))
+    with pytest.raises(KanpdeError, match=r"the reference is a function: give one of kanpde\.reference, such as exact"):
+        check(Problem(SQUARE, {"e": lambda u, at: u.d("x")}, reference=lambda at: at.x))  # type: ignore[arg-type]
+    # Two conditions in one place, an equation on the boundary and constraints are data.
+    twice = {"value": dirichlet("x", unknown="u"), "flux": neumann("x", unknown="u")}
+    Problem(SQUARE, {"first": first}, twice).require_complete()
+    Problem(SQUARE, {"first": first}, {"meet": condition("x+", lambda u, v, at: u - v)}).require_complete()
+    Problem(SQUARE, {"first": first}, constraints={"m": mean("v")}).require_complete()
+
+
+def test_a_reference_has_a_solution_for_each_unknown() -> None:
+    for solutions in ((), (3.0,)):
+        with pytest.raises(KanpdeError, match=r"exact\(.*\): give a function of the points for each unknown"):
+            exact(*solutions)  # type: ignore[arg-type]
+    two = exact(lambda at: at.x, lambda at: at.y)
+    problem = Problem(SQUARE, {"e": lambda u, at: u.d("x")}, reference=two)
+    with pytest.raises(KanpdeError, match="there are 2 solutions for the unknowns u: give one per unknown"):
+        check(problem)

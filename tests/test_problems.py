@@ -158,7 +158,7 @@ def test_finite_elements_apply_or_say_why_not(problem: Problem) -> None:
 def test_the_ansatz_is_finite_up_to_the_boundary(problem: Problem) -> None:
     """Also a lift that is not smooth at the start."""
     box = problem.geometry
-    for name in box.names if isinstance(box, Box) else ["all"]:
+    for name in (*box.space, *([box.time] if box.time else [])) if isinstance(box, Box) else ["all"]:
         at = draw(box.boundary(name), box.names, "uniform", 9, 0, torch.zeros((), dtype=torch.float64)).at
         units = [tuple(int(i == j) for i in range(box.dimension)) for j in range(box.dimension)]
         frame = Ansatz(problem).frame(IndexSet(box.names, units), at)

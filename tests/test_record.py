@@ -130,6 +130,7 @@ def test_results_follow_the_schema_and_hold_no_nan(tmp_path):
         "rank": 1,
         "rel_h1": None,
         "max_error": None,
+        "rel_l2_at_values": {},
         "seconds": {"setup": 0.5, "train": 3.0, "evaluate_1e5": None},
         "iterations": 90,
         "stopped": "converged",

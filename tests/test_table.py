@@ -253,3 +253,10 @@ def test_wrong_columns_are_refused(text: str, message: str, tmp_path: Path) -> N
     (tmp_path / "table.csv").write_text(text)
     with pytest.raises(KanpdeError, match=message):
         table(tmp_path / "table.csv", ["x"], "u")
+
+
+def test_derivatives_that_splines_do_not_have_are_refused(tmp_path: Path) -> None:
+    reference = table(write(tmp_path / "table.npz", GRID), {"x": "x", "t": "time"}, "usol", degree=3)
+    reference.taylor(somewhere(), IndexSet(BOX.names, [(3, 0)]))
+    with pytest.raises(KanpdeError, match="with degree 3, and a derivative of the order 4 was asked for"):
+        reference.taylor(somewhere(), IndexSet(BOX.names, [(4, 0)]))

@@ -27,7 +27,7 @@ Own = TypeVar("Own", bound="Geometry")
 
 
 class Geometry(ABC):
-    """A bounded domain with named coordinates; a coordinate named "t" is time.
+    """A bounded domain with named coordinates; a coordinate named "t" is time, those in `parameters` are parameters.
 
     Domains of the same coordinates are combined by `a | b` (union), `a - b` (difference) and `a & b` (intersection),
     domains of different ones by `a * b` (product). A derived class has `formula` if its boundary is known as a formula
@@ -38,11 +38,12 @@ class Geometry(ABC):
     lower: tuple[float, ...]
     upper: tuple[float, ...]
     label: str = ""
+    parameters: tuple[str, ...] = ()
     formula: Formula | None = None
 
     @property
     def dimension(self) -> int:
-        """The number of coordinates, time included."""
+        """The number of coordinates, time and parameters included."""
         return len(self.names)
 
     @property
@@ -53,12 +54,13 @@ class Geometry(ABC):
     @property
     def space(self) -> tuple[str, ...]:
         """The names of the space coordinates."""
-        return tuple(name for name in self.names if name != self.time)
+        return tuple(name for name in self.names if name != self.time and name not in self.parameters)
 
     @property
     def size(self) -> float:
-        """The longest side of the bounding box."""
-        return max(b - a for a, b in zip(self.lower, self.upper, strict=True))
+        """The longest side of the bounding box, parameters aside."""
+        sides = {name: b - a for name, a, b in zip(self.names, self.lower, self.upper, strict=True)}
+        return max([side for name, side in sides.items() if name not in self.parameters] or sides.values())
 
     @cached_property
     def curvature(self) -> float:
@@ -171,6 +173,8 @@ class Combination(Geometry):
                 f"{first} {operation} {second}: their coordinates are ({', '.join(first.names)}) and"
                 f" ({', '.join(second.names)}): combine domains of the same coordinates."
             )
+        if first.parameters or second.parameters:
+            raise KanpdeError(f"{first} {operation} {second}: multiply with parameters what has been combined.")
         self.operation, self.first, self.second = operation, first, second
         self.names = first.names
         corners = list(zip(first.lower, first.upper, second.lower, second.upper, strict=True))
@@ -267,7 +271,7 @@ class Combination(Geometry):
 class Product(Geometry):
     """All pairs of points of two domains of different coordinates: `Disk() * Box(t=(0, 1))`.
 
-    The boundary has the names of both; "all" is every part that is not at a fixed time.
+    The boundary has the names of both; "all" is every part that is not at a fixed time. Parameters have no boundary.
     Raises KanpdeError if a coordinate is in both.
     """
 
@@ -276,6 +280,7 @@ class Product(Geometry):
             raise KanpdeError(f"{first} * {second}: both have the coordinate '{min(shared)}': use other coordinates.")
         self.first, self.second = first, second
         self.names = first.names + second.names
+        self.parameters = first.parameters + second.parameters
         self.lower, self.upper = first.lower + second.lower, first.upper + second.upper
         self._axes = slice(0, first.dimension), slice(first.dimension, self.dimension)
         self._surfaces: dict[Surface, Surface] = {}

@@ -42,13 +42,25 @@ class Box(Geometry):
         self.formula = And(*map(Side, self._surfaces.values()))
 
     def written(self) -> str:
-        sides = zip(self.names, self.lower, self.upper, strict=True)
-        return "Box(" + ", ".join(f"{name}=({a:g}, {b:g})" for name, a, b in sides) + ")"
+        sides = {name: f"{name}=({a:g}, {b:g})" for name, (a, b) in self.intervals.items()}
+        box = ", ".join(side for name, side in sides.items() if name not in self.parameters)
+        parameters = ", ".join(sides[name] for name in self.parameters)
+        return " * ".join([f"{kind}({text})" for kind, text in (("Box", box), ("parameter", parameters)) if text])
 
     def __mul__(self, other: Geometry) -> Geometry:
         if isinstance(other, Box) and not (self.label or other.label or set(self.names) & set(other.names)):
-            return Box(**self.intervals, **other.intervals)
+            return Box(**self.intervals, **other.intervals).with_parameters(self.parameters + other.parameters)
         return Product(self, other)
+
+    def part(self, **intervals: tuple[float, float]) -> Box:
+        """Return the box with some other intervals."""
+        return Box(**{**self.intervals, **intervals}).with_parameters(self.parameters)
+
+    def with_parameters(self, names: tuple[str, ...]) -> Box:
+        """Return the box with these coordinates, and no others, as parameters, which have no boundary."""
+        box = Box(**self.intervals)
+        box.parameters = names
+        return box
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
@@ -62,11 +74,10 @@ class Box(Geometry):
 
     def until(self, fraction: float) -> Box:
         """Return the part of the box up to a fraction of the time interval."""
-        intervals = self.intervals
-        if self.time is not None:
-            start, end = intervals[self.time]
-            intervals[self.time] = (start, start + fraction * (end - start))
-        return Box(**intervals)
+        if self.time is None:
+            return self
+        start, end = self.intervals[self.time]
+        return self.part(**{self.time: (start, start + fraction * (end - start))})
 
     def faces(self, name: str) -> tuple[Face, ...]:
         """Return the faces of a boundary name as (axis, side), side 0 lower and 1 upper."""
@@ -79,6 +90,8 @@ class Box(Geometry):
         """The faces of every boundary name."""
         known: dict[str, tuple[Face, ...]] = {}
         for axis, coordinate in enumerate(self.names):
+            if coordinate in self.parameters:
+                continue
             known[f"{coordinate}-"] = ((axis, 0),)
             known[f"{coordinate}+"] = ((axis, 1),)
             known[coordinate] = ((axis, 0), (axis, 1))
@@ -95,6 +108,8 @@ class Box(Geometry):
         faces = {face: self._face(*face) for face in self._surfaces}
         found: dict[str, tuple[Patch, ...]] = {}
         for axis, coordinate in enumerate(self.names):
+            if coordinate in self.parameters:
+                continue
             low, high = faces[axis, 0], faces[axis, 1]
             found |= {f"{coordinate}-": (low,), f"{coordinate}+": (high,), coordinate: (low, high)}
         found["all"] = tuple(patch for coordinate in self.space for patch in found[coordinate])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -220,7 +221,12 @@ def read_file(path: Path) -> meshio.Mesh:
         raise KanpdeError(f"there is no mesh file '{path}'.")
     try:
         # meshio prints what went wrong, and ends the process for some files that it cannot read.
-        with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(said):
+        with (
+            contextlib.redirect_stdout(io.StringIO()) as said,
+            contextlib.redirect_stderr(said),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
             return meshio.read(path)
     except (Exception, SystemExit) as error:
         reason = " ".join(said.getvalue().split()) or str(error) or type(error).__name__

@@ -59,6 +59,8 @@ SUMS: dict[str, Any] = {
 }
 GENERAL: dict[str, Any] = {"products": 12, "start_products": None, "degree": (9, 1)}
 """What differs for affine equations where the domain is no box: its factor is no product of functions."""
+PARAMETRIC: dict[str, Any] = {"products": 20, "start_products": None, "grid": 20, "start_grid": 5}
+"""What differs for affine equations with parameters: a solution that is separable for each value is none for all."""
 PER_RADIUS = 3
 """Intervals of the first grid per smallest radius of a boundary: training does not find back from a coarser one."""
 UNSUITED = "settings with None: call suited(problem) first"
@@ -147,17 +149,20 @@ class KAN:
         """Return these settings with every None chosen for a problem, by the kind of its equations.
 
         Product nodes, whose sum is the solution. Affine equations: a few for each unknown, on splines of high degree
-        that are refined evenly (more where the domain is no box). With one coordinate a node is a function of it, and
-        there is one for each unknown. Nonlinear equations may form fronts: a few nodes to start with, whose number and
-        knots grow. Sums, if `width` asks for them: inputs of high degree and outer functions that are one cubic each,
-        which can multiply functions of one variable.
+        that are refined evenly; more where the domain is no box, and where there are parameters. With one coordinate a
+        node is a function of it, and there is one for each unknown. Nonlinear equations may form fronts: a few nodes to
+        start with, whose number and knots grow. Sums, if `width` asks for them: inputs of high degree and outer
+        functions that are one cubic each, which can multiply functions of one variable.
         `docs/solvers.md` has the measurements.
         """
         geometry, count = problem.geometry, len(problem.unknowns)
         affine = {**AFFINE, "products": AFFINE["products"] * count, "start_products": AFFINE["start_products"] * count}
         if not isinstance(geometry, Box):
             resolving = ceil(PER_RADIUS * geometry.size * geometry.curvature - 0.1)
-            affine = {**AFFINE, **GENERAL, "start_grid": min(max(AFFINE["start_grid"], resolving), AFFINE["grid"])}
+            least = (PARAMETRIC if geometry.parameters else AFFINE)["start_grid"]
+            affine = {**AFFINE, **GENERAL, "start_grid": min(max(least, resolving), AFFINE["grid"])}
+        elif geometry.parameters:
+            affine = {**affine, **PARAMETRIC, "products": PARAMETRIC["products"] * count}
         nonlinear = {**NONLINEAR, "products": NONLINEAR["products"] * count}
         by_equations = affine if problem.affine else nonlinear
         choice = by_equations if self.width is None else SUMS

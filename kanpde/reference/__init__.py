@@ -3,6 +3,7 @@
 from kanpde.reference.cole_hopf import burgers_cole_hopf
 from kanpde.reference.collocation import collocation
 from kanpde.reference.exact import exact
+from kanpde.reference.family import Family, per_value
 from kanpde.reference.fem import FEM, ladder, solve_fem
 from kanpde.reference.harmonic import harmonic
 from kanpde.reference.series import torsion_square
@@ -12,12 +13,14 @@ from kanpde.reference.taylor_hood import taylor_hood
 
 __all__ = [
     "FEM",
+    "Family",
     "burgers_cole_hopf",
     "collocation",
     "exact",
     "fourier",
     "harmonic",
     "ladder",
+    "per_value",
     "solve_fem",
     "table",
     "taylor_hood",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from kanpde.files import atomic
@@ -40,7 +41,8 @@ class Computed(Reference):
     @cached_property
     def arrays(self) -> Arrays:
         """The arrays of the reference, from the disk if they are there."""
-        return stored(self.origin, f"{type(self).__name__} {self.settings}", self.compute)
+        with torch.enable_grad():  # it may be used first where nothing else is differentiated
+            return stored(self.origin, f"{type(self).__name__} {self.settings}", self.compute)
 
     @cached_property
     def error(self) -> float:  # type: ignore[override]

@@ -24,8 +24,9 @@ from kanpde.field import Field, Points, evaluate
 from kanpde.floats import TINY
 from kanpde.geometry import Box
 from kanpde.multiindex import IndexSet, MultiIndex
-from kanpde.problem import Condition, Equation, Initial, InitialVelocity, Problem, Value
+from kanpde.problem import Condition, Equation, Initial, InitialVelocity, Problem, Reference, Value
 from kanpde.reference.cache import Arrays, Computed
+from kanpde.reference.family import Family, per_value
 
 Array = NDArray[np.float64]
 
@@ -364,17 +365,34 @@ def collocation(
     degree: int = 16,
     tolerance: float = 1e-12,
     guess: Value | Sequence[Value] = 0.0,
-) -> Collocation:
+) -> Collocation | Family:
     """Return the solution of ordinary differential equations, or of partial ones in one space dimension with walls.
 
     For initial value problems, stiff ones too, in `Box(t=...)`; two-point boundary value problems in `Box(x=...)`; and
     both in `Box(x=..., t=...)`. Give the equations and conditions of the problem; the equation of an unknown stands in
-    its position, and there are as many conditions at walls as it needs. See `Collocation` for `nodes`, `degree`,
+    its position, and there are as many conditions at walls as it needs. With parameters there is such a solution for
+    each of a few of their values. See `Collocation` for `nodes`, `degree`,
     `tolerance` and `guess`, which is one for all unknowns, or a list.
     Raises KanpdeError for other boxes, periodic conditions, other numbers of equations or conditions, settings out of
     range and, when it is used, if it does not converge.
     """
     problem = Problem(box, equations, conditions)
+    if box.parameters:
+
+        def member(**values: float) -> Reference:
+            one = problem.fixed(**values)
+            assert isinstance(one.geometry, Box)
+            return collocation(
+                one.geometry,
+                one.equations,
+                one.conditions,
+                nodes=nodes,
+                degree=degree,
+                tolerance=tolerance,
+                guess=guess,
+            )
+
+        return per_value(box, member)
     if len(box.space) > 1:
         raise KanpdeError(
             f"{box}: the collocation reference needs at most one space coordinate, and the time t or not."

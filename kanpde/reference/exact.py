@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from kanpde.errors import KanpdeError
 from kanpde.field import Points, taylor_coefficients
 from kanpde.multiindex import IndexSet
 from kanpde.problem import Reference
@@ -28,5 +29,11 @@ class Exact(Reference):
 
 
 def exact(*functions: Callable[[Points], Tensor]) -> Exact:
-    """Return the reference for a closed form, one function of the points per unknown."""
+    """Return the reference for a closed form, one function of the points per unknown.
+
+    Raises KanpdeError for none at all, and for what is no function.
+    """
+    if not functions or not all(map(callable, functions)):
+        given = ", ".join(type(function).__name__ for function in functions)
+        raise KanpdeError(f"exact({given}): give a function of the points for each unknown, exact(lambda at: at.x**2).")
     return Exact(*functions)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from kanpde.errors import KanpdeError
 from kanpde.field import Points, evaluate, taylor_coefficients
-from kanpde.geometry import Geometry, Polygon
+from kanpde.geometry import Geometry, Polygon, refuse_parameters
 from kanpde.geometry.base import distinct
 from kanpde.multiindex import IndexSet
 from kanpde.problem import Condition, Dirichlet, Reference, Value
@@ -185,6 +185,7 @@ def harmonic(
     Raises KanpdeError for a domain that is not in the plane, conditions that are not Dirichlet's or leave out a part of
     the boundary, corners of a domain that is no polygon, and poles in the domain.
     """
+    refuse_parameters(domain, "the harmonic reference")
     if domain.dimension != 2 or domain.time is not None:
         raise KanpdeError(f"{domain}: the harmonic reference is for domains in the plane, without time.")
     for label, condition in conditions.items():

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from kanpde.errors import KanpdeError
 from kanpde.field import Field, Points, evaluate, taylor_coefficients
-from kanpde.geometry import Box
+from kanpde.geometry import Box, refuse_parameters
 from kanpde.multiindex import IndexSet, MultiIndex
 from kanpde.problem import Value
 from kanpde.reference.cache import Arrays, Computed
@@ -70,6 +70,7 @@ class Fourier(Computed):
         halvings: int = 0,
         points: int = 4,
     ) -> None:
+        refuse_parameters(box, "the Fourier reference")
         if box.time is None or len(box.space) not in (1, 2):
             raise KanpdeError(f"{box}: the Fourier reference needs one or two space coordinates and the time t.")
         if not len(linear) == len(start) == len(lift):

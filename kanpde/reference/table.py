@@ -19,8 +19,8 @@ from kanpde.field import Points
 from kanpde.floats import TINY
 from kanpde.geometry import Geometry
 from kanpde.multiindex import IndexSet, MultiIndex
-from kanpde.problem import Reference
-from kanpde.reference.reading import read_arrays
+from kanpde.problem import NotKnown, Reference
+from kanpde.reading import read_arrays
 
 Array = NDArray[np.float64]
 
@@ -68,7 +68,15 @@ class Grid(Reference):
         return max(e2 / gain, 1e-15)
 
     def taylor(self, at: Points, indices: IndexSet) -> Tensor:
-        """Return Taylor coefficients (channel, point, unknown); raise KanpdeError outside the table."""
+        """Return Taylor coefficients (channel, point, unknown).
+
+        Raises KanpdeError outside the table, and for derivatives that its splines do not have.
+        """
+        if max(max(index, default=0) for index in indices.indices) > self.degree:
+            raise NotKnown(
+                f"{self.name} is interpolated with degree {self.degree}, and a derivative of the order {indices.order}"
+                f" was asked for: give a higher degree=, one of {', '.join(map(str, DEGREES))}, or do without it."
+            )
         points = at.array()
         columns = [points[:, at.names.index(name)].detach().cpu().numpy() for name in self.names]
         for name, axis, column in zip(self.names, self.axes, columns, strict=True):
@@ -139,7 +147,7 @@ class Scattered(Reference):
     def taylor(self, at: Points, indices: IndexSet) -> Tensor:
         """Return values (1, point, unknown); raise KanpdeError for derivatives."""
         if indices.order > 0:
-            raise KanpdeError(f"{self.name} has values only, and derivatives were asked for.")
+            raise NotKnown(f"{self.name} has values only, and derivatives were asked for.")
         points = at.array()
         asked = np.stack([getattr(at, name).detach().cpu().numpy() for name in self.names], axis=1)
         nearest = self._nearest.query(asked / self._extent)[1]

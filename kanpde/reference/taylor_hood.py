@@ -12,7 +12,7 @@ from torch import Tensor
 from kanpde.constraint import Constraint
 from kanpde.errors import KanpdeError
 from kanpde.field import Points
-from kanpde.geometry import Geometry
+from kanpde.geometry import Geometry, refuse_parameters
 from kanpde.multiindex import IndexSet
 from kanpde.problem import Condition, Equation, Problem
 from kanpde.reference.cache import Arrays, Computed
@@ -93,6 +93,7 @@ def taylor_hood(
     Raises KanpdeError for numbers out of range; when it is used, if the equations are not those of steady flow, if a
     condition is neither a value nor the flux nu du/dn - p n, and if Newton's iteration does not converge.
     """
+    refuse_parameters(geometry, "the Taylor-Hood reference")
     if order not in (2, 3, 4) or cells < 4 or levels < 0 or not reach > 0:
         raise KanpdeError(
             f"order={order}, cells={cells}, levels={levels}, reach={reach}: give an order of 2, 3 or 4, at least 4"

@@ -16,7 +16,7 @@ from kanpde.errors import KanpdeError
 from kanpde.field import Points
 from kanpde.geometry import Geometry
 from kanpde.multiindex import IndexSet
-from kanpde.problem import Reference
+from kanpde.problem import NotKnown, Reference
 from kanpde.reference.fem.radau import in_time, in_time_slope
 from kanpde.reference.fem.space import Space
 
@@ -129,7 +129,7 @@ def at_points(name: str, at: Points, indices: IndexSet, evaluate: Callable[[ndar
     Raises KanpdeError for more than first derivatives.
     """
     if indices.order > 1:
-        raise KanpdeError(f"{name} has values and first derivatives, and order {indices.order} was asked for.")
+        raise NotKnown(f"{name} has values and first derivatives, and order {indices.order} was asked for.")
     points = at.array()
     array = points.detach().cpu().numpy().astype(np.float64)
     parts = [evaluate(array[i : i + CHUNK], indices) for i in range(0, len(array), CHUNK)]

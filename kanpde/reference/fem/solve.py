@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from kanpde.errors import KanpdeError
-from kanpde.geometry import Box, Geometry, Mesh, split
+from kanpde.geometry import Box, Geometry, Mesh, split, values_of
 from kanpde.problem import Problem
+from kanpde.reference.family import Family
 from kanpde.reference.fem.adaptive import adapted
 from kanpde.reference.fem.flow import SolvedFlow, solve_flow
 from kanpde.reference.fem.grid import Grid, cells_of
@@ -50,20 +51,21 @@ class Resolution(NamedTuple):
         """The name of the solution."""
         return f"fem-p{self.order}-{self.cells}{'-adaptive' if self.adaptive else ''}"
 
-    def solve(self, problem: Problem) -> FEM | SolvedFlow:
+    def solve(self, problem: Problem) -> FEM | SolvedFlow | FEMFamily:
         """Return the solution of a problem, see `solve_fem`."""
         return solve_fem(problem, self.order, self.cells, adaptive=self.adaptive)
 
 
 def solve_fem(
     problem: Problem, order: int, cells: int, steps: int | None = None, *, adaptive: bool = False
-) -> FEM | SolvedFlow:
+) -> FEM | SolvedFlow | FEMFamily:
     """Return the solution with elements of degree `order` on `cells` cells per side, from the equation and conditions.
 
     With time, `steps` equal Radau steps are taken, or, without it, steps chosen by their estimated error: at most a
     tenth of cells^-(order + 1), which is what a solution that varies on the scale of the domain leaves in space.
-    Of steady flow, velocities have this degree and the pressure one less. `adaptive`: the mesh of a plane domain
-    follows a steady solution that is no flow, and has at least as many triangles as the even one.
+    Of steady flow, velocities have this degree and the pressure one less. With parameters there is a solution for each
+    value at which errors are measured. `adaptive`: the mesh of a plane domain follows a steady solution that is no
+    flow, and has at least as many triangles as the even one.
     Raises KanpdeError if finite elements or adaptive meshes do not apply to the problem, for an order that there is no
     element for, for fewer than 2 cells or 1 step, and if Newton's iteration or the time steps do not converge.
     """
@@ -71,12 +73,40 @@ def solve_fem(
         raise KanpdeError(f"cells={cells}: FEM needs at least 2 cells per side.")
     if steps is not None and steps < 1:
         raise KanpdeError(f"steps={steps}: FEM needs at least 1 time step.")
+    if problem.geometry.parameters:
+        return FEMFamily(problem, Resolution(order, cells, adaptive), steps)
     if adaptive:
         return _adapted(problem, order, cells)
     if is_flow(problem):
         return solve_flow(problem, order, cells)
     tolerance = min(max(0.1 * float(cells) ** -(order + 1), TIGHTEST), LOOSEST)
     return _solve(problem, order, cells, steps, tolerance)
+
+
+class FEMFamily(Family):
+    """Finite element solutions of a problem with parameters, one for each value at which errors are measured.
+
+    `dofs` are those of all of them together, as are the seconds and iterations.
+    """
+
+    def __init__(self, problem: Problem, resolution: Resolution, steps: int | None) -> None:
+        def solved(**values: float) -> FEM | SolvedFlow:
+            solution = solve_fem(
+                problem.fixed(**values), resolution.order, resolution.cells, steps, adaptive=resolution.adaptive
+            )
+            assert not isinstance(solution, FEMFamily)
+            return solution
+
+        super().__init__(problem.geometry, solved, resolution.name)
+        solutions = [solved(**values) for values, _ in values_of(problem.geometry)]
+        self._members = {
+            tuple(values.values()): solution
+            for (values, _), solution in zip(values_of(problem.geometry), solutions, strict=True)
+        }
+        self.dofs = sum(solution.dofs for solution in solutions)
+        self.iterations = sum(solution.iterations for solution in solutions)
+        self.seconds = {key: sum(s.seconds[key] for s in solutions) for key in solutions[0].seconds}
+        self.stopped = f"{len(solutions)} values, the last: {solutions[-1].stopped}"
 
 
 def ladder(problem: Problem) -> tuple[Resolution, ...]:
@@ -86,6 +116,7 @@ def ladder(problem: Problem) -> tuple[Resolution, ...]:
 
     Raises KanpdeError if finite elements do not apply to the problem.
     """
+    problem = problem.fixed(**values_of(problem.geometry)[0][0])
     if flow := is_flow(problem):
         FlowEquations(problem)
     else:

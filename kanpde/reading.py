@@ -68,8 +68,11 @@ def _hdf5(path: Path) -> Named:
 def _csv(path: Path) -> Named:
     with open(path, encoding="utf-8-sig") as file:
         names = [name.strip().strip("\"'") for name in file.readline().lstrip("#%").split(",")]
+        rows = [line for line in file if line.strip()]
+        if not rows:
+            raise KanpdeError(f"the table '{path}' has no rows below its first line: write one per point.")
         try:
-            columns = np.loadtxt(file, delimiter=",", ndmin=2).T
+            columns = np.loadtxt(rows, delimiter=",", ndmin=2).T
         except ValueError as error:
             raise KanpdeError(f"the table '{path}' has a row that is not of numbers ({error}).") from None
     if len(names) != len(columns):
