@@ -22,6 +22,7 @@ from kanpde.full import FullProduct, Search, products
 from kanpde.geometry import Box
 from kanpde.growth import continued, intervals, price, promising, widened
 from kanpde.model import KAN, MLP, Ansatz, Network
+from kanpde.model.kan import separable
 from kanpde.model.network import Change, Stage
 from kanpde.problem import Periodic, Problem
 from kanpde.residual import System
@@ -232,16 +233,14 @@ class Trainer:
     def _may_be_full(self) -> bool:
         """Whether a network that grows can be found by solving with all products of splines, if that was not tried.
 
-        It is one of product nodes of two coordinates, one of them not periodic, and nothing that rows of residuals
-        share but constraints enters the equations. Other settings than the usual ones ask for growth.
+        It is one of product nodes only. Other settings than the usual ones ask for growth.
         """
-        problem, model, geometry = self.problem, self.model, self.problem.geometry
+        problem, model = self.problem, self.model
         if self.position.search is not None or not self._adaptive or not isinstance(model, KAN):
             return False
-        faces = isinstance(geometry, Box) and geometry.dimension == 2 and len(problem.periodic) < 2
         plain = model.width == (0,) and model.grids[1] == model.degrees[1] == 1 and not model.base
         usual = isinstance(self.solver, LevenbergMarquardt) and self.collocation.sampling == Sampling()
-        return faces and plain and usual and not problem.scalars
+        return plain and usual and separable(problem)
 
     def _full(self) -> None:
         """Solve with all products of splines, and separate the solution into the product nodes of a network."""
@@ -273,6 +272,8 @@ class Trainer:
             network = self._of_stage(self.stages[0]._replace(products=nodes.count))
             network, theta = nodes.network(network, self.collocation.spread(1.0))
             p.horizon = full.reach(search)
+            if search.found:
+                p.best = None  # nodes of the least error, whatever residual they leave
             self._offer(network, theta, self.collocation.held_out(network, 0).loss(theta))
             p.theta, p.bases, p.stopped = theta, network.saved(), search.stopped
             p.phase = "full" if self._spent() else "done"
@@ -440,7 +441,7 @@ class Trainer:
         if p.attempt + 1 == len(self.attempts):
             return False
         following = self.attempts[p.attempt + 1]
-        if isinstance(following, KAN) and following.adaptive:
+        if isinstance(following, KAN) and following.adaptive and not self.problem.affine:
             return p.stage == 1 and 2 * loss > SMOOTH**2
         return p.stage == len(self.stages) and 2 * loss > ENOUGH**2
 

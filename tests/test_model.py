@@ -15,7 +15,7 @@ from kanpde import KAN, MLP, Box, KanpdeError, Problem
 from kanpde.library import load_problem
 from kanpde.model import Network, jacobian_blocks, plain
 from kanpde.model.factor import BLOCK_POINTS, neighbours
-from kanpde.model.kan import REACH, SUMS, ladder
+from kanpde.model.kan import NONLINEAR, REACH, SUMS, ladder
 from kanpde.model.network import Stage
 from kanpde.multiindex import IndexSet, parse
 
@@ -303,6 +303,18 @@ def test_a_network_that_grows_is_tried_small_and_even_first() -> None:
     assert {stage.products for stage in all_of_them.stages()} == {6}
     assert all_of_them.stages()[0].grids[0] >= 20
     assert replace(even, start_products=6).attempts() == [replace(even, start_products=6)]
+
+
+def test_affine_equations_of_two_coordinates_are_tried_again_on_adaptive_knots() -> None:
+    model = KAN().suited(load_problem("torsion"))
+    few, many = model.attempts()
+    assert (few.products, few.knots, many.products, many.knots) == (3, "uniform", 24, "adaptive")
+    assert many.grids == (2 * few.grids[0], 1)
+    assert many.limit == NONLINEAR["parameters"]
+    assert few.limit > many.limit
+    for name in ("poisson3d", "poisson_holes", "heat1d_parametric", "poisson1d"):
+        assert KAN().suited(load_problem(name)).parameters is None
+    assert KAN(basis="chebyshev").suited(load_problem("torsion")).parameters is None
 
 
 def test_with_one_coordinate_there_is_a_finer_node_for_each_unknown() -> None:

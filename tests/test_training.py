@@ -331,6 +331,24 @@ def test_networks_of_two_coordinates_come_from_all_products(front_problem: Probl
     assert position.phase == "done"
 
 
+def test_affine_equations_that_few_nodes_do_not_solve_are_solved_with_all_products(device: torch.device) -> None:
+    problem = load_problem("torsion")
+    model = KAN(grid=16, degree=(8, 1), start_products=1, products=24, parameters=400)
+    solver = LevenbergMarquardt(starts=1, start_iterations=2, stage_iterations=5)
+    case = trainer(problem, model, solver, Sampling(), device=device)
+    network, theta, position = case.run()
+    assert position.attempt == 1
+    assert position.search is not None
+    assert position.search["found"]
+    assert len(theta) == network.parameters <= 400
+    assert {len(breaks) - 1 for breaks in network.grids() if breaks is not None} <= set(range(33))
+    at = Points.of(("x", "y"), points_in(problem.geometry.lower, problem.geometry.upper, 500, case.like))
+    value = IndexSet(("x", "y"))
+    assert isinstance(problem.reference, kanpde.problem.Reference)
+    found, wanted = case.ansatz.taylor(network, theta, at, value), problem.reference.taylor(at, value)
+    assert float((found - wanted).norm() / wanted.norm()) < 1e-7
+
+
 def test_networks_grow_where_all_products_find_nothing(front_problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kanpde.full, "LOST", 0.0)
     monkeypatch.setattr(kanpde.full, "CLOSE", 0.0)

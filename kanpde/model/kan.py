@@ -80,7 +80,8 @@ class KAN:
         grid twice as fine, if these leave a large residual. With adaptive knots others are added where knots alone do
         not help; before, half as many try whether the solution is smooth, and if so they stay, and their knots are
         refined evenly. By default there is one number of them in all stages.
-    parameters: with adaptive knots, the number of parameters that a network grows to, at most. None sets no limit.
+    parameters: with adaptive knots, the number of parameters that a network grows to, at most. None sets no limit. With
+        even knots and `start_products`, a network with adaptive knots and so many parameters is the second attempt.
     grid: intervals of the splines in the last stage. An integer is for the first layer, which resolves the solution;
         deeper layers, which combine a few smooth functions, get `hidden_grid`. A list gives every layer its own; its
         last entry repeats.
@@ -149,10 +150,11 @@ class KAN:
         """Return these settings with every None chosen for a problem, by the kind of its equations.
 
         Product nodes, whose sum is the solution. Affine equations: a few for each unknown, on splines of high degree
-        that are refined evenly; more where the domain is no box, and where there are parameters. With one coordinate a
-        node is a function of it, and there is one for each unknown. Nonlinear equations may form fronts: a few nodes to
-        start with, whose number and knots grow. Sums, if `width` asks for them: inputs of high degree and outer
-        functions that are one cubic each, which can multiply functions of one variable.
+        that are refined evenly; more where the domain is no box, and where there are parameters. With two coordinates
+        of a box more, on adaptive knots, are the second attempt. With one coordinate a node is a function of it, and
+        there is one for each unknown. Nonlinear equations may form fronts: a few nodes to start with, whose number and
+        knots grow. Sums, if `width` asks for them: inputs of high degree and outer functions that are one cubic each,
+        which can multiply functions of one variable.
         `docs/solvers.md` has the measurements.
         """
         geometry, count = problem.geometry, len(problem.unknowns)
@@ -163,6 +165,8 @@ class KAN:
             affine = {**AFFINE, **GENERAL, "start_grid": min(max(least, resolving), AFFINE["grid"])}
         elif geometry.parameters:
             affine = {**affine, **PARAMETRIC, "products": PARAMETRIC["products"] * count}
+        elif self.basis == "bspline" and separable(problem):
+            affine |= {"products": NONLINEAR["products"] * count, "parameters": NONLINEAR["parameters"]}
         nonlinear = {**NONLINEAR, "products": NONLINEAR["products"] * count}
         by_equations = affine if problem.affine else nonlinear
         choice = by_equations if self.width is None else SUMS
@@ -230,17 +234,23 @@ class KAN:
     def attempts(self) -> list[KAN]:
         """Return what to train, in order, each if the one before turns out too simple for the solution.
 
-        With even knots these are `start_products` nodes and then all of them, from a finer first grid. A network that
-        grows is preceded by half of `start_products` nodes on at most half as many and even knots, which suffice for a
-        smooth solution.
+        With even knots these are `start_products` nodes and then all of them, on adaptive knots of up to twice as many
+        intervals if the number of `parameters` is limited, or else from a finer first grid. A network that grows is
+        preceded by half of `start_products` nodes on at most half as many and even knots, which suffice for a smooth
+        solution.
         """
         assert self.start_grid is not None, UNSUITED
         few, last = self.start_products, self.products or 0
         if few is None or (few >= last and not self.adaptive):
             return [self]
-        if not self.adaptive:
-            return [replace(self, products=few), replace(self, start_products=None, start_grid=2 * self.start_grid)]
         first, *deeper = self.grids
+        if not self.adaptive:
+            following = (
+                replace(self, start_products=None, start_grid=2 * self.start_grid)
+                if self.parameters is None
+                else replace(self, knots="adaptive", grid=(2 * first, *deeper))
+            )
+            return [replace(self, products=few), following]
         grid = min(self.start_grid, first)
         while 4 * grid <= first:
             grid *= 2
@@ -294,6 +304,15 @@ class KAN:
         zero = torch.zeros(network.scalars, dtype=torch.float64)
         theta = torch.cat([zero, *(w.reshape(-1) for w in weights)]).to(network.lower)
         return levelled(network, theta, 1 if self.initial == "linear" else 0)
+
+
+def separable(problem: Problem) -> bool:
+    """Whether a network of two coordinates can be found by solving with all products of their splines.
+
+    One of them is not periodic, and nothing that all rows of residuals share enters the equations.
+    """
+    geometry = problem.geometry
+    return isinstance(geometry, Box) and geometry.dimension == 2 and len(problem.periodic) < 2 and not problem.scalars
 
 
 def last_weights(layer: Layer, sums: int) -> Tensor:
