@@ -20,7 +20,7 @@ from kanpde.model import KAN
 from kanpde.model.tensor import TensorSplines
 from kanpde.newton import newton
 from kanpde.problem import Problem
-from kanpde.separate import Knots, Nodes, Separation
+from kanpde.separate import Nodes, Separation
 from kanpde.training_points import Collocation
 
 FIRST_INTERVALS = 10
@@ -63,8 +63,8 @@ class Search:
 
     fast, slow: the knots. theta: coefficients (P,). intervals: those of the slow coordinate that are solved on, where
     knots were refined so many times. more: additional points of cells in each direction. trained, held_out: relative
-    residuals. levels: the knots on which the whole domain was solved, residuals: what they left, changes: by how much
-    they changed the solution. stopped: why the search ended. found: whether it is a solution.
+    residuals. residuals: what each of the knots left on which the whole domain was solved. changes: by how much these
+    changed the solution, but for the first. stopped: why the search ended. found: whether it is a solution.
     """
 
     fast: Tensor
@@ -75,7 +75,6 @@ class Search:
     more: int = 0
     trained: float = inf
     held_out: float = inf
-    levels: list[Knots] = field(default_factory=list)
     residuals: list[float] = field(default_factory=list)
     changes: list[float] = field(default_factory=list)
     stopped: str = ""
@@ -133,10 +132,10 @@ class FullProduct:
             self._lengthen(s, splines)
         elif s.trained == inf:
             self._solve(s, splines, s.theta, FIRST_ITERATIONS)
-        elif s.held_out > max(OVERFIT * s.trained, RESOLVED if s.levels else CLOSE) and s.more < MORE:
+        elif s.held_out > max(OVERFIT * s.trained, RESOLVED if s.residuals else CLOSE) and s.more < MORE:
             s.more += 1
             self._solve(s, splines, s.theta, ITERATIONS)
-        elif s.levels or (everywhere and s.held_out <= CLOSE):
+        elif s.residuals or (everywhere and s.held_out <= CLOSE):
             self._finish_level(s, splines)
         elif s.held_out > CLOSE and s.refinements < REFINEMENTS:
             self._refine(s, splines)
@@ -153,7 +152,7 @@ class FullProduct:
         residuals = self.collocation.in_cells(splines, s.intervals, s.more).residuals
         held_out = self.collocation.held_out_cells(splines, s.intervals)
         part = splines.until(s.intervals)
-        goal = 0.5 * (0.1 * (CLOSE if not s.levels else RESOLVED)) ** 2
+        goal = 0.5 * (0.1 * (CLOSE if not s.residuals else RESOLVED)) ** 2
         spent = ""
 
         def note(loss: float) -> bool:
@@ -184,7 +183,7 @@ class FullProduct:
         s.refinements, s.more = s.refinements + 1, 0
         theta = finer.continued(theta, s.intervals)
         self._solve(s, finer, theta, ITERATIONS)
-        if s.levels:
+        if s.residuals:
             held_out = self.collocation.held_out_cells(finer, s.intervals)
             before, after = held_out.solution(theta), held_out.solution(s.theta)
             s.changes.append(float((after - before).norm() / after.norm().clamp_min(TINY)))
@@ -208,7 +207,6 @@ class FullProduct:
 
     def _finish_level(self, s: Search, splines: TensorSplines) -> None:
         """Note the knots on which the whole domain was solved; refine them unless the search has ended."""
-        s.levels.append((s.fast, s.slow))
         s.residuals.append(s.held_out)
         s.found = True
         left = self._separation(s).least
@@ -224,7 +222,7 @@ class FullProduct:
             self._refine(s, splines)
 
     def _separation(self, s: Search) -> Separation:
-        return Separation(self._splines(s), s.theta, s.levels or [(s.fast, s.slow)], *self._limits)
+        return Separation(self._splines(s), s.theta, *self._limits)
 
 
 def products(model: KAN, problem: Problem, like: Tensor) -> TensorSplines:

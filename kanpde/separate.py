@@ -6,13 +6,14 @@ the box, than its first singular functions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf, log, sqrt
 
 import torch
 from torch import Tensor
 
 from kanpde.basis import BSpline
+from kanpde.floats import TINY
 from kanpde.model import Network
 from kanpde.model.tensor import TensorSplines
 from kanpde.sampling import in_intervals
@@ -20,8 +21,10 @@ from kanpde.sampling import in_intervals
 LEEWAY = 1.2
 """Fewer parameters count more than errors that differ by less."""
 
-Knots = tuple[Tensor, Tensor]
-"""Knots (1, G + 2k + 1) of the fast and of the slow coordinate."""
+FIRST, LAST, RATIO = 1e-2, 1e-12, 4.0
+"""What knots are tried: those that leave so much of the functions, relative to them, and each this part of the next."""
+BALANCE = 20.0
+"""Knots of the two coordinates go together if what they leave differs by less than this factor."""
 
 
 @dataclass(frozen=True)
@@ -68,37 +71,35 @@ class Nodes:
 
 @dataclass(frozen=True)
 class Plane:
-    """Coarser splines of one coordinate in an orthonormal basis of the finest ones (K, K'), and their triangle."""
+    """Coarser splines of one coordinate.
+
+    error: what they leave of the functions. directions: what they span, in an orthonormal basis of the finest ones
+    (K, K'). triangle: takes their coefficients to that (K', K').
+    """
 
     basis: BSpline
+    error: float
     directions: Tensor
     triangle: Tensor
 
 
 class Separation:
-    """Singular functions of tensor products of splines with coefficients theta (P,), on any of the given coarser knots.
+    """Singular functions of tensor products of splines with coefficients theta (P,), on as few of their knots as do.
 
-    The knots of `levels` are among those of `splines`. A network has at most `parameters` and `products` nodes, and
-    `intervals` in each coordinate.
+    A network has at most so many `parameters` and `products` nodes, and `intervals` in each coordinate.
     """
 
-    def __init__(
-        self,
-        splines: TensorSplines,
-        theta: Tensor,
-        levels: Sequence[Knots],
-        parameters: int,
-        products: int,
-        intervals: int,
-    ) -> None:
-        self._axes = splines.axes
-        self.outputs, self._limit, self._products = splines.outputs, parameters, products
-        fast, slow = ([knots[i] for knots in levels] for i in (0, 1))
-        self._fast, triangle_fast = planes(splines.fast, fast, intervals)
-        self._slow, triangle_slow = planes(splines.slow, slow, intervals)
+    def __init__(self, splines: TensorSplines, theta: Tensor, parameters: int, products: int, intervals: int) -> None:
+        self._axes, self._outputs = splines.axes, splines.outputs
+        self._limit, self._products = parameters, products
+        (q_fast, r_fast), (q_slow, r_slow) = (orthonormal(b, b) for b in (splines.fast, splines.slow))
         c = theta.view(splines.shape)
-        self._whole = [triangle_slow @ c[:, :, u] @ triangle_fast.T for u in range(self.outputs)]
-        self._choices = [self._choice(f, s) for f in self._fast for s in self._slow]
+        self._whole = [r_slow @ c[:, :, u] @ r_fast.T for u in range(self._outputs)]
+        unit = [whole / whole.norm().clamp_min(TINY) / self._outputs**0.5 for whole in self._whole]
+        self._fast = planes(splines.fast, q_fast, r_fast, torch.cat(unit).T, intervals)
+        self._slow = planes(splines.slow, q_slow, r_slow, torch.cat(unit, dim=1), intervals)
+        pairs = [(f, s) for f in self._fast for s in self._slow if alike(f.error, s.error)]
+        self._choices = [self._choice(*pair) for pair in pairs or [(self._fast[0], self._slow[0])]]
 
     @property
     def least(self) -> float:
@@ -127,7 +128,7 @@ class Separation:
 
     def _price(self, fast: Plane, slow: Plane) -> int:
         """Return the parameters of a node: its factors, and a line to each output."""
-        return fast.basis.size + slow.basis.size + 2 * self.outputs
+        return fast.basis.size + slow.basis.size + 2 * self._outputs
 
     def _choice(self, fast: Plane, slow: Plane) -> tuple[Plane, Plane, Tensor]:
         """Return the knots and the errors (M + 1,) of 0 to M nodes on them."""
@@ -155,29 +156,71 @@ class Separation:
     def _shared(self, fast: Plane, slow: Plane, count: int) -> list[int]:
         """Return how many of `count` nodes each unknown gets: those with the largest shares of their unknowns."""
         shares = [
-            s.square() / max(float(whole.square().sum()), torch.finfo(s.dtype).tiny)
+            s.square() / max(float(whole.square().sum()), TINY)
             for (_, s, _), whole in zip(self._singular(fast, slow), self._whole, strict=True)
         ]
         owner = torch.cat([torch.full((len(s),), u) for u, s in enumerate(shares)])
         chosen = owner[torch.cat(shares).cpu().argsort(descending=True, stable=True)[:count]]
-        return [int((chosen == u).sum()) for u in range(self.outputs)]
+        return [int((chosen == u).sum()) for u in range(self._outputs)]
 
 
-def planes(finest: BSpline, levels: Sequence[Tensor], intervals: int) -> tuple[list[Plane], Tensor]:
-    """Return what coarser splines of one coordinate span, and the triangle (K, K) of the finest ones.
+def orthonormal(finest: BSpline, basis: BSpline) -> tuple[Tensor, Tensor]:
+    """Return orthonormal functions (N, K) that span a basis at the Gauss points of the finest one, and their triangle.
 
-    Without those that have more than so many intervals, unless all have.
+    They are orthonormal in the mean over the grid.
     """
     breaks = 0.5 * (finest.breaks[0] + 1)
     x, w = in_intervals(breaks.cpu(), finest.degree + 1, finest.degree + 1)
-    z, root = (2 * x - 1).to(finest.knots)[:, None], w.sqrt().to(finest.knots)[:, None]
-    q, whole = torch.linalg.qr(finest.taylor(z, 0)[0, :, 0] * root)
-    found: list[Plane] = []
-    bases = [BSpline(finest.degree, knots, finest.periodic) for knots in levels]
-    least = min(basis.intervals for basis in bases)
-    for basis in bases:
-        new = all(basis.intervals != plane.basis.intervals for plane in found)
-        if new and basis.intervals <= max(intervals, least):
-            directions, triangle = torch.linalg.qr(basis.taylor(z, 0)[0, :, 0] * root)
-            found.append(Plane(basis, q.T @ directions, triangle))
-    return found, whole
+    values = basis.taylor((2 * x - 1).to(finest.knots)[:, None], 0)[0, :, 0]
+    return torch.linalg.qr(values * w.sqrt().to(values)[:, None])
+
+
+def alike(left: float, right: float) -> bool:
+    """Whether two errors are of one size, or both rounding."""
+    return max(left, LAST) <= BALANCE * max(right, LAST) and max(right, LAST) <= BALANCE * max(left, LAST)
+
+
+def planes(finest: BSpline, q: Tensor, triangle: Tensor, functions: Tensor, intervals: int) -> list[Plane]:
+    """Return coarser splines of one coordinate, from fine to coarse, that leave little of functions (K, N).
+
+    q (points, K) are an orthonormal basis of the finest ones, in which the functions are given, and `triangle` (K, K)
+    takes coefficients to it. They have at most so many intervals.
+    """
+    order, errors = removal(finest, triangle, functions)
+    fewest = max(0, finest.intervals - intervals)
+    levels = [LAST * RATIO**n for n in range(1 + int(log(FIRST / LAST, RATIO)))]
+    counts = sorted({max(fewest, sum(e <= level for e in errors)) for level in levels})
+    found = []
+    for count in counts:
+        kept = torch.ones(finest.intervals + 1, dtype=torch.bool)
+        kept[[1 + j for j in order[:count]]] = False
+        basis = finest.with_breaks(finest.breaks[:, kept.to(finest.knots.device)])
+        spanned, own = orthonormal(finest, basis)
+        directions = q.T @ spanned
+        error = float((functions - directions @ (directions.T @ functions)).norm())
+        found.append(Plane(basis, error, directions, own))
+    return found
+
+
+def removal(finest: BSpline, triangle: Tensor, functions: Tensor) -> tuple[list[int], list[float]]:
+    """Return in which order knots inside the grid are removed best, one by one, and what all that are removed cost.
+
+    Splines without a knot are those without a jump there, so removing it projects functions (K, N), given in an
+    orthonormal basis, on what is orthogonal to one direction. The knot comes next whose direction has least of them.
+    """
+    directions = torch.linalg.solve_triangular(triangle.T, finest.jumps()[0].T, upper=False)
+    directions = directions / directions.norm(dim=0)
+    left, order, errors, lost = functions.clone(), list[int](), list[float](), 0.0
+    there = torch.ones(directions.shape[1], dtype=torch.bool, device=directions.device)
+    while bool(there.any()):
+        shares = (directions.T @ left).square().sum(dim=1)
+        j = int(torch.where(there, shares, inf).argmin())
+        d = directions[:, j].clone()
+        lost += float(shares[j])
+        there[j] = False
+        order.append(j)
+        errors.append(sqrt(lost))
+        left = left - d[:, None] * (d @ left)
+        directions = directions - d[:, None] * (d @ directions)
+        directions = directions / directions.norm(dim=0).clamp_min(TINY)
+    return order, errors

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from oracles import close, network_output, points_in
+from oracles import close, network_output, points_in, random
 
 from kanpde import KAN
 from kanpde.basis import BSpline
 from kanpde.model.tensor import TensorSplines
 from kanpde.multiindex import IndexSet
-from kanpde.separate import Separation
+from kanpde.separate import Separation, orthonormal, removal
 
 LOWER, UPPER = (-1.0, 0.5), (2.0, 3.0)
 VALUE = IndexSet(("x", "t"))
@@ -30,24 +30,14 @@ def fitted(like: torch.Tensor, axes: tuple[int, int] = (0, 1)) -> tuple[TensorSp
 
 
 def separation(like: torch.Tensor, parameters: int = 10_000, products: int = 40, grid: int = 99) -> Separation:
-    own, theta = fitted(like)
-    coarse = TensorSplines(
-        BSpline.uniform(5, 8, -like.new_ones(1), like.new_ones(1)),
-        BSpline.uniform(5, 6, -like.new_ones(1), like.new_ones(1)),
-        own.axes,
-        own.lower,
-        own.upper,
-        2,
-    )
-    levels = [(coarse.fast.knots, coarse.slow.knots), (own.fast.knots, own.slow.knots)]
-    return Separation(own, theta, levels, parameters, products, grid)
+    return Separation(*fitted(like), parameters, products, grid)
 
 
 @pytest.mark.parametrize("axes", [(0, 1), (1, 0)])
 def test_a_network_of_the_nodes_is_the_function(axes: tuple[int, int], device: torch.device) -> None:
     like = torch.zeros((), dtype=torch.float64, device=device)
     own, theta = fitted(like, axes)
-    nodes = Separation(own, theta, [(own.fast.knots, own.slow.knots)], 10_000, 40, 99).nodes(1e-9)
+    nodes = Separation(own, theta, 10_000, 40, 99).nodes(1e-9)
     model = KAN((0,), 8, (5, 1), nodes.count, hidden_grid=1, start_grid=8)
     plain = model.network(own.lower, own.upper, 2)
     points = points_in(LOWER, UPPER, 300, like)
@@ -75,11 +65,47 @@ def test_errors_are_what_singular_functions_leave(device: torch.device) -> None:
     assert len(nodes.factors[1][0]) > 6
 
 
-def test_smooth_functions_get_coarse_knots(device: torch.device) -> None:
+def test_few_knots_are_left_and_they_lie_where_they_are_needed(device: torch.device) -> None:
     like = torch.zeros((), dtype=torch.float64, device=device)
-    loose, tight = separation(like).nodes(0.05), separation(like).nodes(1e-8)
-    assert (loose.fast.intervals, loose.slow.intervals) == (8, 6)
-    assert tight.fast.intervals == 32
+    loose, tight = separation(like).nodes(1e-3), separation(like).nodes(1e-7)
+    assert loose.fast.intervals < tight.fast.intervals <= 32
+    assert loose.slow.intervals < tight.slow.intervals <= 12
+    assert loose.error < 1.2e-3
+    own, theta = fitted(like)
+    front = theta.view(own.shape).clone()
+    front[..., 0] = front[..., 1] = (own.fast.ramp()[0] > 0.1).to(like)  # a front at one place, at all times
+    nodes = Separation(own, front.reshape(-1), 10_000, 40, 99).nodes(1e-2)
+    shortest = nodes.fast.breaks[0, :-1][nodes.fast.breaks[0].diff() < 0.07]
+    assert 0 < len(shortest) < 12
+    assert bool(((shortest > -0.3) & (shortest < 0.5)).all())
+    assert nodes.slow.intervals <= 2
+
+
+@pytest.mark.parametrize("periodic", [False, True])
+def test_knots_are_removed_in_the_order_of_what_they_cost(periodic: bool, device: torch.device) -> None:
+    """The first one costs least of all, and errors are those of least-squares fits without the knots."""
+    like = torch.zeros((), dtype=torch.float64, device=device)
+    one = like.new_ones(1)
+    basis = BSpline.uniform(4, 9, -one, one, periodic)
+    marks = torch.zeros(9, dtype=torch.bool, device=device)
+    marks[[2, 6]] = True
+    basis, _ = basis.bisected(marks)
+    q, triangle = orthonormal(basis, basis)
+    functions = random(basis.size, 3, like=like)
+    order, errors = removal(basis, triangle, functions)
+    assert sorted(order) == list(range(basis.intervals - 1))
+    assert errors == sorted(errors)
+
+    def fitted_without(knots: list[int]) -> float:
+        kept = torch.ones(basis.intervals + 1, dtype=torch.bool)
+        kept[[1 + j for j in knots]] = False
+        spanned, _ = orthonormal(basis, basis.with_breaks(basis.breaks[:, kept.to(device)]))
+        return float((q @ functions - spanned @ (spanned.T @ (q @ functions))).norm())
+
+    each = [fitted_without([j]) for j in range(basis.intervals - 1)]
+    assert order[0] == each.index(min(each))
+    for count in (1, 2, 5):
+        assert errors[count - 1] == pytest.approx(fitted_without(order[:count]), rel=1e-6)
 
 
 def test_limits_are_kept(device: torch.device) -> None:
@@ -102,6 +128,6 @@ def test_a_function_that_vanishes_needs_no_nodes_of_its_own(device: torch.device
     own, theta = fitted(like)
     theta = theta.view(own.shape).clone()
     theta[..., 0] = 0.0
-    nodes = Separation(own, theta.reshape(-1), [(own.fast.knots, own.slow.knots)], 10_000, 40, 99).nodes(1e-5)
+    nodes = Separation(own, theta.reshape(-1), 10_000, 40, 99).nodes(1e-5)
     assert len(nodes.factors[0][0]) == 0
     assert nodes.count > 0

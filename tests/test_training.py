@@ -367,7 +367,7 @@ def test_networks_grow_where_all_products_find_nothing(front_problem: Problem, m
     [
         {"model": replace(FULL, width=(1,))},
         {"model": replace(FULL, degree=6)},
-        {"model": replace(FULL, knots="uniform")},
+        {"model": replace(FULL, knots="uniform", parameters=None)},
         {"solver": LBFGS()},
         {"sampling": Sampling(ratio=2.0)},
     ],

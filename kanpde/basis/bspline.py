@@ -125,6 +125,22 @@ class BSpline(Learnable):
             return torch.from_numpy(cardinal(self.degree).astype(np.float64)).to(self.knots)
         return torch.from_numpy(np.stack(self._extended).astype(np.float64)).to(self.knots)
 
+    def jumps(self) -> Tensor:
+        """Return by how much the k-th derivative of each function (I, K) jumps at the breaks inside (I, G - 1, K).
+
+        In units of the largest jump at each. A spline without some of these jumps is one without these knots.
+        """
+        k, lengths = self.degree, self.breaks.diff(dim=1).cpu().numpy().astype(np.longdouble)
+        found = np.zeros((len(self.knots), self.intervals + 1, self.size), dtype=np.longdouble)
+        for row, (pieces, h) in enumerate(zip(self._extended, lengths, strict=True)):
+            for j in range(self.intervals):
+                for i in range(k + 1):
+                    height = pieces[j, k, i] / h[j] ** k
+                    found[row, j, (j + i) % self.size] += height
+                    found[row, j + 1, (j + i) % self.size] -= height
+        inside = found[:, 1:-1]
+        return torch.from_numpy((inside / np.abs(inside).max(axis=2, keepdims=True)).astype(np.float64)).to(self.knots)
+
     def taylor(self, z: Tensor, order: int) -> Tensor:
         local, interval = self.local(z, order)
         places = interval[..., None, None] + torch.arange(self.degree + 1, device=z.device)
@@ -229,6 +245,11 @@ class BSpline(Learnable):
 
     def _on(self, breaks: Tensor) -> tuple[BSpline, Tensor]:
         """Return the splines on finer breaks (I, G' + 1) of the same grid, and the map of coefficients."""
+        new = self.with_breaks(breaks)
+        return new, self._map(new)
+
+    def with_breaks(self, breaks: Tensor) -> BSpline:
+        """Return splines on other breaks (I, G' + 1) of the same grid."""
         k = self.degree
         lengths = breaks.diff(dim=1)
         if self.periodic:
@@ -238,8 +259,7 @@ class BSpline(Learnable):
         else:
             before, after = lengths[:, :1].expand(-1, k), lengths[:, -1:].expand(-1, k)
         left = breaks[:, :1] - before.flip(1).cumsum(dim=1).flip(1)
-        new = BSpline(k, torch.cat([left, breaks, breaks[:, -1:] + after.cumsum(dim=1)], dim=1), self.periodic)
-        return new, self._map(new)
+        return BSpline(k, torch.cat([left, breaks, breaks[:, -1:] + after.cumsum(dim=1)], dim=1), self.periodic)
 
     def _map(self, new: BSpline) -> Tensor:
         """Return the map (I, K', K) to the coefficients of the same functions on other knots.

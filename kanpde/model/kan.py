@@ -46,6 +46,8 @@ NONLINEAR: dict[str, Any] = {
     "knots": "adaptive",
     "noise": 0.3,
 }
+SEPARATED: dict[str, Any] = {"products": 40, "parameters": NONLINEAR["parameters"]}
+"""What differs where product nodes can be taken from a solution with all products of splines."""
 ONE_COORDINATE: dict[str, Any] = {"grid": 240, "start_products": None}
 """What differs where there is one coordinate: nodes are functions of it, and each unknown needs one, so it is finer."""
 SUMS: dict[str, Any] = {
@@ -165,9 +167,12 @@ class KAN:
             affine = {**AFFINE, **GENERAL, "start_grid": min(max(least, resolving), AFFINE["grid"])}
         elif geometry.parameters:
             affine = {**affine, **PARAMETRIC, "products": PARAMETRIC["products"] * count}
-        elif self.basis == "bspline" and separable(problem):
-            affine |= {"products": NONLINEAR["products"] * count, "parameters": NONLINEAR["parameters"]}
         nonlinear = {**NONLINEAR, "products": NONLINEAR["products"] * count}
+        if self.basis != "bspline" or self.knots == "uniform":
+            nonlinear["parameters"] = None  # there are to be no adaptive knots
+        elif separable(problem) and not geometry.parameters:
+            separated = {**SEPARATED, "products": SEPARATED["products"] * count}
+            affine, nonlinear = {**affine, **separated}, {**nonlinear, **separated}
         by_equations = affine if problem.affine else nonlinear
         choice = by_equations if self.width is None else SUMS
         if self.width is None and problem.geometry.dimension == 1:
