@@ -18,8 +18,9 @@ FIRST_DAMPING, LEAST_DAMPING = 1e-12, 1e-16
 FACTOR = 100.0
 """What damping falls by after a step that lowers the loss, and grows by after one that does not."""
 TRIALS = 8
+HALVINGS = 5
 SLOW = 0.5
-"""A step that leaves so much of the loss is the last one."""
+"""A whole step that leaves so much of the loss is the last one."""
 
 Note = Callable[[float], bool]
 
@@ -72,15 +73,29 @@ def newton(
         normal = normal_equations(residuals, splines, theta)
         for _ in range(TRIALS):
             step = normal.band.solve(-normal.gradient, damping, normal.rows)
-            trial = None if step is None else theta + step
-            reached = None if trial is None else residuals.loss(trial)
-            if trial is not None and reached is not None and isfinite(reached) and reached < loss:
+            length, reached = (0.0, loss) if step is None else shortened(residuals, theta, step, loss)
+            if length:
                 break
             damping = max(damping * FACTOR, FIRST_DAMPING)
         else:
             return theta, loss
-        slow = reached > SLOW * loss
-        theta, loss, damping = trial, reached, max(damping / FACTOR, LEAST_DAMPING)
+        assert step is not None
+        slow = length == 1 and reached > SLOW * loss
+        theta, loss, damping = theta + length * step, reached, max(damping / FACTOR, LEAST_DAMPING)
         if note(loss) or slow or loss < goal:
             break
     return theta, loss
+
+
+def shortened(residuals: Residuals, theta: Tensor, step: Tensor, loss: float) -> tuple[float, float]:
+    """Return the length 1, 1/2, .. at which a step lowers the loss, and the loss there; 0 if none does.
+
+    Where equations amplify what is changed early, steps go too far along directions that hardly change the residual,
+    and damping would take just these out.
+    """
+    for halvings in range(HALVINGS):
+        length = 0.5**halvings
+        reached = residuals.loss(theta + length * step)
+        if isfinite(reached) and reached < loss:
+            return length, reached
+    return 0.0, loss

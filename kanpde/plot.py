@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,9 @@ def _draw_history(axes: Axes, column: str, rows: Sequence[Any], colour: str) -> 
     x = [float(row[column]) for row in rows]
     loss = [float(row["loss"]) for row in rows]
     axes.plot(x, loss, color=colour)
-    axes.plot(x, [float(row["held_out"]) for row in rows], "--", color=colour, linewidth=1)
+    known = [row for row in rows if isfinite(float(row["held_out"]))]  # it is not computed in every iteration
+    values = [float(row["held_out"]) for row in known]
+    axes.plot([float(row[column]) for row in known], values, "--", color=colour, linewidth=1)
     places = [[row.get(key) for key in ("slab", "correction", "stage")] for row in rows]
     starts = [n for n in range(len(rows)) if n == 0 or places[n] != places[n - 1]]
     axes.add_line(_stage_marker([x[n] for n in starts], [loss[n] for n in starts], colour))

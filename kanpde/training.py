@@ -258,12 +258,14 @@ class Trainer:
 
         def note(loss: float, parameters: int) -> str:
             p.total += 1
-            self._add(Row(p.stage, p.total, perf_counter() - self._begin, loss, nan, parameters))
+            self._add(Row(p.stage + 1, p.total, perf_counter() - self._begin, loss, nan, parameters))
             p.horizon = full.reach(search)
             return self._spent()
 
         def save() -> None:
             p.search = dict(vars(search))
+            if p.history:
+                p.history[-1]["held_out"] = 0.5 * search.held_out**2
             self._save()
 
         full.run(search, note, save)

@@ -15,6 +15,9 @@ from torch import atan2, log
 from kanpde import Box, Problem, dirichlet
 from kanpde.reference import torsion_square
 
+TINY = 1e-150
+"""A distance from a corner at which logarithms are finite, too small to be seen elsewhere."""
+
 
 def problem() -> Problem:
     def poisson(u, at):
@@ -24,7 +27,7 @@ def problem() -> Problem:
         return 1 - s**5 * (126 - 420 * s + 540 * s**2 - 315 * s**3 + 70 * s**4)
 
     def corner(a, b):
-        w = -(b**2) / 2 - (a * b * log(a**2 + b**2) + atan2(b, a) * (a**2 - b**2)) / pi
+        w = -(b**2) / 2 - (a * b * log(a**2 + b**2 + TINY**2) + atan2(b, a) * (a**2 - b**2)) / pi
         return fading(a / 2) * fading(b / 2) * w
 
     def corners(at):

@@ -11,7 +11,7 @@ from torch import Tensor
 from kanpde import Box, Field, Points, Problem, dirichlet, mean, neumann
 from kanpde.model import Ansatz
 from kanpde.model.tensor import TensorSplines
-from kanpde.newton import newton, normal_equations
+from kanpde.newton import newton, normal_equations, shortened
 from kanpde.problem import Equation
 from kanpde.residual import Residuals
 from kanpde.sampling import draw
@@ -93,12 +93,27 @@ def test_it_ends_where_it_is_told_to(device: torch.device) -> None:
     zero = own.lower.new_zeros(own.parameters)
     begin = residuals.loss(zero)
     theta, loss = newton(residuals, own, zero, 1, 0.0, lambda _: False)
-    assert loss < 0.5 * begin
+    assert loss < 0.95 * begin
     assert loss == residuals.loss(theta)
     _, final = newton(residuals, own, zero, 20, 0.0, lambda _: False)
     assert final < 0.9 * loss
     assert newton(residuals, own, zero, 20, 2 * begin, lambda _: False)[1] == loss
     assert newton(residuals, own, zero, 20, 0.0, lambda _: True)[1] == loss
+
+
+def test_steps_are_shortened_until_they_help(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    residuals, own = residuals_of(torch.zeros((), dtype=torch.float64, device=device))
+    zero = own.lower.new_zeros(own.parameters)
+    step, begin, true = random(own.parameters, like=own.lower), residuals.loss(zero), residuals.loss
+
+    def steep(theta: Tensor) -> float:  # lower than at the start only near it
+        return begin * (0.9 if 0 < float(theta.norm()) < 0.3 * float(step.norm()) else 1.1)
+
+    monkeypatch.setattr(residuals, "loss", steep)
+    assert shortened(residuals, zero, step, begin) == (0.25, 0.9 * begin)
+    assert shortened(residuals, zero, 100 * step, begin) == (0.0, begin)
+    monkeypatch.setattr(residuals, "loss", true)
+    assert newton(residuals, own, zero, 3, 0.0, lambda _: False)[1] < begin
 
 
 @pytest.mark.parametrize("bad", [nan, inf])

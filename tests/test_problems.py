@@ -165,6 +165,16 @@ def test_the_ansatz_is_finite_up_to_the_boundary(problem: Problem) -> None:
         assert bool(torch.isfinite(frame.lift).all() and torch.isfinite(frame.factor).all()), name
 
 
+def test_the_ansatz_has_values_in_the_corners(problem: Problem) -> None:
+    """Pictures show them, and derivatives may be infinite there."""
+    box = problem.geometry
+    sides = [torch.tensor(ends, dtype=torch.float64) for ends in zip(box.lower, box.upper, strict=True)]
+    corners = torch.cartesian_prod(*sides).reshape(-1, box.dimension)
+    at = kanpde.Points.of(box.names, corners[box.contains(corners)])
+    frame = Ansatz(problem).frame(IndexSet(box.names), at)
+    assert bool(torch.isfinite(frame.lift).all() and torch.isfinite(frame.factor).all())
+
+
 def test_the_reference_is_defined_by_value_everywhere(problem: Problem) -> None:
     assert problem.reference is not None
     box = problem.geometry
