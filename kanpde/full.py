@@ -17,16 +17,17 @@ from torch import Tensor
 from kanpde.basis import BSpline
 from kanpde.floats import TINY
 from kanpde.model import KAN
-from kanpde.model.tensor import TensorSplines
+from kanpde.model.tensor import TensorSplines, constant
 from kanpde.newton import newton
 from kanpde.problem import Problem
+from kanpde.residual import Residuals
 from kanpde.separate import Nodes, Separation
 from kanpde.training_points import Collocation
 
 FIRST_INTERVALS = 10
 """Intervals of the slow coordinate in the beginning; time goes on from one to the next."""
 CLOSE = 1e-3
-"""A relative residual below which time goes on."""
+"""A relative residual below which time goes on, here as in networks that grow."""
 JUMP = 5e-3
 """A relative residual of the first solution on one more interval above which that interval is cut first."""
 POOR = 0.1
@@ -47,7 +48,7 @@ MARKED = 0.5
 SETTLED = 0.3
 """Refining ends when it twice changes the solution by less than this part of what the network leaves of it."""
 RESOLVED = 1e-10
-"""A relative residual below which refining would resolve rounding."""
+"""A relative residual below which anything finer would resolve rounding."""
 STALLED, HELPED = 4, 0.9
 """Refining also ends when so many refinements leave so much of the residual."""
 LARGEST = 80_000_000
@@ -64,7 +65,8 @@ class Search:
     fast, slow: the knots. theta: coefficients (P,). intervals: those of the slow coordinate that are solved on, where
     knots were refined so many times. more: additional points of cells in each direction. trained, held_out: relative
     residuals. residuals: what each of the knots left on which the whole domain was solved. changes: by how much these
-    changed the solution, but for the first. stopped: why the search ended. found: whether it is a solution.
+    changed the solution, but for the first. variations: how much the residual varies across the intervals that are
+    solved on, of the fast and of the slow coordinate. stopped: why the search ended.
     """
 
     fast: Tensor
@@ -77,22 +79,27 @@ class Search:
     held_out: float = inf
     residuals: list[float] = field(default_factory=list)
     changes: list[float] = field(default_factory=list)
+    variations: list[Tensor] = field(default_factory=list)
     stopped: str = ""
-    found: bool = False
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a solution on the whole domain."""
+        return bool(self.residuals)
 
 
 class FullProduct:
     """Solves with tensor products of splines, and separates what it finds.
 
-    marches: whether time, the slow coordinate, goes on from interval to interval. parameters, products, grid: what the
-    network that is to come has at most, the last one intervals in each coordinate.
+    model: what the network that is to come has at most. marches: whether time, the slow coordinate, goes on from
+    interval to interval.
     """
 
-    def __init__(
-        self, collocation: Collocation, splines: TensorSplines, marches: bool, parameters: int, products: int, grid: int
-    ) -> None:
-        self.collocation, self._start, self._marches = collocation, splines, marches
-        self._limits = parameters, products, grid
+    def __init__(self, collocation: Collocation, model: KAN, marches: bool) -> None:
+        self.collocation, self._marches = collocation, marches
+        self._start = products(model, collocation.ansatz.problem, collocation.like)
+        last = model.stages()[-1]
+        self._limits = model.limit, last.products, last.grids[0]
 
     def start(self) -> Search:
         """Return the search at its start, where the coefficients are zero."""
@@ -128,14 +135,14 @@ class FullProduct:
         """Make one move: solve anew on more points, on more knots, or on a longer part of time."""
         splines = self._splines(s)
         everywhere = s.intervals == splines.slow.intervals
-        if s.trained == inf and self._marches:
+        if s.intervals == 0:
             self._lengthen(s, splines)
         elif s.trained == inf:
             self._solve(s, splines, s.theta, FIRST_ITERATIONS)
-        elif s.held_out > max(OVERFIT * s.trained, RESOLVED if s.residuals else CLOSE) and s.more < MORE:
+        elif s.held_out > max(OVERFIT * s.trained, RESOLVED if s.found else CLOSE) and s.more < MORE:
             s.more += 1
             self._solve(s, splines, s.theta, ITERATIONS)
-        elif s.residuals or (everywhere and s.held_out <= CLOSE):
+        elif s.found or (everywhere and s.held_out <= CLOSE):
             self._finish_level(s, splines)
         elif s.held_out > CLOSE and s.refinements < REFINEMENTS:
             self._refine(s, splines)
@@ -146,30 +153,30 @@ class FullProduct:
         else:
             self._lengthen(s, splines)
 
-    def _solve(self, s: Search, splines: TensorSplines, theta: Tensor, limit: int) -> None:
-        """Solve on the intervals of the search, from coefficients theta (P,) on the whole domain."""
+    def _solve(self, s: Search, splines: TensorSplines, theta: Tensor, limit: int) -> Residuals:
+        """Solve on the intervals of the search, from coefficients theta (P,) on the whole domain.
+
+        Returns the residuals on the held-out points of these intervals.
+        """
         s.fast, s.slow, s.theta = splines.fast.knots, splines.slow.knots, theta
-        residuals = self.collocation.in_cells(splines, s.intervals, s.more).residuals
+        cells = self.collocation.in_cells(splines, s.intervals, s.more)
         held_out = self.collocation.held_out_cells(splines, s.intervals)
         part = splines.until(s.intervals)
-        goal = 0.5 * (0.1 * (CLOSE if not s.residuals else RESOLVED)) ** 2
-        spent = ""
+        goal = 0.5 * (0.1 * (RESOLVED if s.found else CLOSE)) ** 2
 
         def note(loss: float) -> bool:
-            nonlocal spent
-            spent = self._note(loss, part.parameters)
-            return bool(spent)
+            s.stopped = self._note(loss, part.parameters)
+            return bool(s.stopped)
 
-        found, loss = newton(residuals, part, theta[: part.parameters], limit, goal, note)
+        found, loss = newton(cells.residuals, part, theta[: part.parameters], limit, goal, note)
         s.theta = splines.continued(torch.cat([found, theta[part.parameters :]]), s.intervals)
         s.trained, s.held_out = sqrt(2 * loss), sqrt(2 * held_out.loss(found))
-        s.stopped = s.stopped or spent
+        s.variations = splines.ordered(cells.variations(found))
+        return held_out
 
     def _refine(self, s: Search, splines: TensorSplines) -> None:
         """Cut the intervals across which the residual varies most, as seen from what they cost, and solve."""
-        cells = self.collocation.in_cells(splines, s.intervals, s.more)
-        found = cells.indicators(s.theta[: splines.until(s.intervals).parameters])
-        fast, slow = (found[axis] for axis in splines.axes)
+        fast, slow = s.variations
         value = torch.cat([fast, slow])
         worth = torch.cat([fast / splines.slow.size, slow / splines.fast.size]).argsort(descending=True, stable=True)
         share = value[worth].cumsum(0)
@@ -182,9 +189,8 @@ class FullProduct:
         s.intervals += int(cut[: s.intervals].sum())
         s.refinements, s.more = s.refinements + 1, 0
         theta = finer.continued(theta, s.intervals)
-        self._solve(s, finer, theta, ITERATIONS)
-        if s.residuals:
-            held_out = self.collocation.held_out_cells(finer, s.intervals)
+        held_out = self._solve(s, finer, theta, ITERATIONS)
+        if s.found:
             before, after = held_out.solution(theta), held_out.solution(s.theta)
             s.changes.append(float((after - before).norm() / after.norm().clamp_min(TINY)))
 
@@ -208,7 +214,6 @@ class FullProduct:
     def _finish_level(self, s: Search, splines: TensorSplines) -> None:
         """Note the knots on which the whole domain was solved; refine them unless the search has ended."""
         s.residuals.append(s.held_out)
-        s.found = True
         left = self._separation(s).least
         if s.held_out <= RESOLVED:
             s.stopped = f"relative residual below {RESOLVED:g}"
@@ -229,14 +234,19 @@ def products(model: KAN, problem: Problem, like: Tensor) -> TensorSplines:
     """Return the coarsest splines of all products; the slow coordinate is time, or one that is not periodic."""
     geometry, periodic = problem.geometry, problem.periodic
     assert model.start_grid is not None
-    slow = geometry.names.index(geometry.time) if geometry.time else 1
-    if geometry.names[slow] in periodic:
-        slow = 1 - slow
     one, degree = like.new_ones(1), model.degrees[0]
+    axes: tuple[int | None, int]
+    if geometry.dimension == 1:
+        axes, fast = (None, 0), constant(like)
+    else:
+        slow = geometry.names.index(geometry.time) if geometry.time else 1
+        slow = 1 - slow if geometry.names[slow] in periodic else slow
+        axes = 1 - slow, slow
+        fast = BSpline.uniform(degree, model.start_grid, -one, one, geometry.names[1 - slow] in periodic)
     return TensorSplines(
-        BSpline.uniform(degree, model.start_grid, -one, one, geometry.names[1 - slow] in periodic),
+        fast,
         BSpline.uniform(degree, FIRST_INTERVALS, -one, one),
-        (1 - slow, slow),
+        axes,
         like.new_tensor(geometry.lower),
         like.new_tensor(geometry.upper),
         len(problem.unknowns),

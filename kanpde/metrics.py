@@ -183,7 +183,7 @@ def evaluation_rule(
     patch = geometry.interior()
     if patch.dimension in PANELS and isinstance(geometry, Box):
         nodes, weights = _composite_gauss(PANELS[patch.dimension], NODES[patch.dimension])
-        unit, weight = tensor_rule(nodes, weights, patch.dimension)
+        unit, weight = tensor_rule([(nodes, weights)] * patch.dimension)
     else:
         unit, weight = of_rule(patch, "sobol", SOBOL_POINTS, SOBOL_SEED)
         weight = weight / weight.sum()

@@ -65,8 +65,8 @@ def newton(
 ) -> tuple[Tensor, float]:
     """Return coefficients (P,) that minimise the loss, as far as `limit` iterations lead, and that loss.
 
-    It ends when the loss falls slowly or below `goal`, and when `note`, which gets the loss of each iteration, is true.
-    Coefficients whose loss is not finite are never taken.
+    It ends when the loss falls slowly, or not at all, or below `goal`, and when `note` is true, which gets the loss of
+    each iteration. Coefficients whose loss is not finite are never taken.
     """
     damping, loss = FIRST_DAMPING, residuals.loss(theta)
     for _ in range(limit):
@@ -77,11 +77,9 @@ def newton(
             if length:
                 break
             damping = max(damping * FACTOR, FIRST_DAMPING)
-        else:
-            return theta, loss
-        assert step is not None
-        slow = length == 1 and reached > SLOW * loss
-        theta, loss, damping = theta + length * step, reached, max(damping / FACTOR, LEAST_DAMPING)
+        slow = length in (0, 1) and reached > SLOW * loss
+        if step is not None and length:
+            theta, loss, damping = theta + length * step, reached, max(damping / FACTOR, LEAST_DAMPING)
         if note(loss) or slow or loss < goal:
             break
     return theta, loss

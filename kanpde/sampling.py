@@ -26,11 +26,13 @@ class PointSet:
     weights: Tensor
 
 
-def tensor_rule(nodes: Tensor, weights: Tensor, dimension: int) -> tuple[Tensor, Tensor]:
-    """Return the tensor product of a rule on [0, 1] as points (n^d, d) and weights (n^d,)."""
-    grid = torch.cartesian_prod(*[nodes] * dimension).reshape(-1, dimension)
-    product = torch.cartesian_prod(*[weights] * dimension).reshape(-1, dimension).prod(dim=1)
-    return grid, product
+def tensor_rule(rules: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Return the tensor product of rules on [0, 1], one for each of d coordinates, as points (N, d) and weights."""
+    unit, weights = torch.empty(1, 0, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    for x, w in rules:
+        unit = torch.cat([unit.repeat_interleave(len(x), dim=0), x.repeat(len(unit))[:, None]], dim=1)
+        weights = (weights[:, None] * w).flatten()
+    return unit, weights
 
 
 def per_axis(count: int, dimension: int) -> int:
@@ -41,7 +43,7 @@ def per_axis(count: int, dimension: int) -> int:
 def gauss(count: int, dimension: int, seed: int) -> tuple[Tensor, Tensor]:
     """Gauss-Legendre."""
     nodes, weights = numpy.polynomial.legendre.leggauss(per_axis(count, dimension))
-    return tensor_rule(torch.from_numpy((nodes + 1) / 2), torch.from_numpy(weights / 2), dimension)
+    return tensor_rule([(torch.from_numpy((nodes + 1) / 2), torch.from_numpy(weights / 2))] * dimension)
 
 
 def chebyshev(count: int, dimension: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -50,14 +52,14 @@ def chebyshev(count: int, dimension: int, seed: int) -> tuple[Tensor, Tensor]:
     angle = torch.pi * (torch.arange(n, dtype=torch.float64) + 0.5) / n
     j = torch.arange(1, n // 2 + 1, dtype=torch.float64)
     weights = (1 - 2 * (torch.cos(2 * angle[:, None] * j) / (4 * j**2 - 1)).sum(dim=1)) / n
-    return tensor_rule((1 - torch.cos(angle)) / 2, weights, dimension)
+    return tensor_rule([((1 - torch.cos(angle)) / 2, weights)] * dimension)
 
 
 def uniform(count: int, dimension: int, seed: int) -> tuple[Tensor, Tensor]:
     """Midpoints of a uniform grid."""
     n = per_axis(count, dimension)
     nodes = (torch.arange(n, dtype=torch.float64) + 0.5) / n
-    return tensor_rule(nodes, torch.full((n,), 1 / n, dtype=torch.float64), dimension)
+    return tensor_rule([(nodes, torch.full((n,), 1 / n, dtype=torch.float64))] * dimension)
 
 
 def sobol(count: int, dimension: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -139,11 +141,12 @@ def in_intervals(breaks: Tensor, count: int, ends: int) -> tuple[Tensor, Tensor]
 
     `count` on each interval, and `ends` on the first and on the last one.
     """
+    starts, lengths, last = breaks[:-1, None], breaks.diff()[:, None], len(breaks) - 2
     points, weights = [], []
-    for number, (start, length) in enumerate(zip(breaks[:-1], breaks.diff(), strict=True)):
-        x, w = gauss(ends if number in (0, len(breaks) - 2) else count, 1, 0)
-        points.append(start + length * x[:, 0].to(breaks))
-        weights.append(length * w.to(breaks))
+    for part, number in ((slice(0, 1), ends), (slice(1, last), count), (slice(max(1, last), last + 1), ends)):
+        x, w = gauss(number, 1, 0)
+        points.append((starts[part] + lengths[part] * x[:, 0].to(breaks)).flatten())
+        weights.append((lengths[part] * w.to(breaks)).flatten())
     return torch.cat(points), torch.cat(weights)
 
 

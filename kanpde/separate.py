@@ -32,12 +32,12 @@ class Nodes:
     """Product nodes for each unknown: coefficients (M, K) of their factors of the fast and of the slow coordinate.
 
     error: by how much their sum differs from what they came from, in the mean over the box, relative to it.
-    axes: the fast and the slow coordinate.
+    axes: the fast and the slow coordinate, as in `TensorSplines`.
     """
 
     fast: BSpline
     slow: BSpline
-    axes: tuple[int, int]
+    axes: tuple[int | None, int]
     factors: tuple[tuple[Tensor, Tensor], ...]
     error: float
 
@@ -53,12 +53,15 @@ class Nodes:
         """
         saved = like.saved()
         for i, basis in zip(self.axes, (self.fast, self.slow), strict=True):
-            saved["bases"][0][i] = basis.saved()
+            if i is not None:
+                saved["bases"][0][i] = basis.saved()
         network = like.restored(saved)
         theta = like.lower.new_zeros(network.parameters)
         hidden, last = network.weights(theta)
         for i, rows in network.layers[0].groups():
             hidden[rows] = torch.cat([pair[self.axes.index(i)] for pair in self.factors]).T
+        if self.axes[0] is None:
+            hidden *= torch.cat([constant for constant, _ in self.factors]).T
         line = network.layers[1].edges[0].basis
         assert isinstance(line, BSpline)
         owner = torch.cat([torch.full((len(fast),), u) for u, (fast, _) in enumerate(self.factors)])
@@ -98,7 +101,8 @@ class Separation:
         unit = [whole / whole.norm().clamp_min(TINY) / self._outputs**0.5 for whole in self._whole]
         self._fast = planes(splines.fast, q_fast, r_fast, torch.cat(unit).T, intervals)
         self._slow = planes(splines.slow, q_slow, r_slow, torch.cat(unit, dim=1), intervals)
-        pairs = [(f, s) for f in self._fast for s in self._slow if alike(f.error, s.error)]
+        some = len(self._fast) > 1
+        pairs = [(f, s) for f in self._fast for s in self._slow if not some or alike(f.error, s.error)]
         self._choices = [self._choice(*pair) for pair in pairs or [(self._fast[0], self._slow[0])]]
 
     @property
@@ -118,8 +122,8 @@ class Separation:
                     best = price, float(errors[count]), fast, slow, count
         assert best is not None
         _, error, fast, slow, count = best
-        factors = []
-        for (u, s, vt), own in zip(self._singular(fast, slow), self._shared(fast, slow, count), strict=True):
+        factors, functions = [], self._singular(fast, slow)
+        for (u, s, vt), own in zip(functions, self._shared([s for _, s, _ in functions], count), strict=True):
             size = s[:own].sqrt()
             of_slow = torch.linalg.solve_triangular(slow.triangle, u[:, :own] * size, upper=True)
             of_fast = torch.linalg.solve_triangular(fast.triangle, vt[:own].T * size, upper=True)
@@ -128,7 +132,8 @@ class Separation:
 
     def _price(self, fast: Plane, slow: Plane) -> int:
         """Return the parameters of a node: its factors, and a line to each output."""
-        return fast.basis.size + slow.basis.size + 2 * self._outputs
+        factors = slow.basis.size if self._axes[0] is None else fast.basis.size + slow.basis.size
+        return factors + 2 * self._outputs
 
     def _choice(self, fast: Plane, slow: Plane) -> tuple[Plane, Plane, Tensor]:
         """Return the knots and the errors (M + 1,) of 0 to M nodes on them."""
@@ -153,11 +158,13 @@ class Separation:
             torch.linalg.svd(slow.directions.T @ whole @ fast.directions, full_matrices=False) for whole in self._whole
         ]
 
-    def _shared(self, fast: Plane, slow: Plane, count: int) -> list[int]:
-        """Return how many of `count` nodes each unknown gets: those with the largest shares of their unknowns."""
+    def _shared(self, values: list[Tensor], count: int) -> list[int]:
+        """Return how many of `count` nodes each unknown gets, given its singular values (M,).
+
+        Those with the largest shares of their unknowns are taken.
+        """
         shares = [
-            s.square() / max(float(whole.square().sum()), TINY)
-            for (_, s, _), whole in zip(self._singular(fast, slow), self._whole, strict=True)
+            s.square() / max(float(whole.square().sum()), TINY) for s, whole in zip(values, self._whole, strict=True)
         ]
         owner = torch.cat([torch.full((len(s),), u) for u, s in enumerate(shares)])
         chosen = owner[torch.cat(shares).cpu().argsort(descending=True, stable=True)[:count]]

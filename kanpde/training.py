@@ -18,7 +18,7 @@ from torch import Tensor
 from kanpde.balance import balanced
 from kanpde.errors import KanpdeError
 from kanpde.floats import TINY
-from kanpde.full import FullProduct, Search, products
+from kanpde.full import CLOSE, RESOLVED, FullProduct, Search
 from kanpde.geometry import Box
 from kanpde.growth import continued, intervals, price, promising, widened
 from kanpde.model import KAN, MLP, Ansatz, Network
@@ -30,8 +30,6 @@ from kanpde.sampling import Sampling
 from kanpde.solver import LevenbergMarquardt, Solver, State
 from kanpde.training_points import Collocation
 
-RESOLVED = 1e-10
-"""A relative residual below which finer stages would resolve rounding."""
 SMOOTH = 1e-3
 """A relative residual that a few product nodes on even knots reach only if the solution has no fronts."""
 LATE = 0.5
@@ -40,8 +38,6 @@ ENOUGH = 1e-5
 """A relative residual above which the equations are tried again with more product nodes."""
 HORIZONS = 10
 """Steps in which the time of a growing network goes from the start to the end of its interval."""
-CLOSE = 1e-3
-"""A relative residual below which a growing network goes on in time."""
 GROWTHS = 3
 """A growing network goes on in time after so many growths, however large the residual."""
 HELPFUL = 1.5
@@ -244,16 +240,9 @@ class Trainer:
 
     def _full(self) -> None:
         """Solve with all products of splines, and separate the solution into the product nodes of a network."""
-        p, last = self.position, self.stages[-1]
+        p = self.position
         assert isinstance(self.model, KAN)
-        full = FullProduct(
-            self.collocation,
-            products(self.model, self.problem, self.like),
-            self._passes_time(),
-            self.model.limit,
-            last.products,
-            last.grids[0],
-        )
+        full = FullProduct(self.collocation, self.model, self._passes_time())
         search = full.start() if p.search is None else Search(**{**p.search, "stopped": ""})
 
         def note(loss: float, parameters: int) -> str:

@@ -13,7 +13,7 @@ from kanpde.geometry import Box, Geometry
 from kanpde.model import Ansatz, Network
 from kanpde.model.tensor import TensorSplines
 from kanpde.residual import Residuals, System, residual_scales
-from kanpde.sampling import PointSet, Sampling, draw, draw_where_large, earlier, in_intervals
+from kanpde.sampling import PointSet, Sampling, draw, draw_where_large, earlier, in_intervals, tensor_rule
 
 HELD_OUT_SEED = 1_000_003
 HELD_OUT_LEAST = 2000
@@ -23,16 +23,16 @@ GAUSS = 2
 
 @dataclass(frozen=True)
 class Cells:
-    """Residuals on a grid of Gauss points (n, m), with its weights, and the interval of each of its lines.
+    """Residuals on a grid of Gauss points (n, ..), one line of it for each point of a coordinate, and its weights.
 
-    The lines are those of the first coordinate (n,) and of the second one (m,).
+    intervals: for each coordinate the interval of its points (n,).
     """
 
     residuals: Residuals
-    intervals: tuple[Tensor, Tensor]
+    intervals: tuple[Tensor, ...]
     weights: Tensor
 
-    def indicators(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+    def variations(self, theta: Tensor) -> list[Tensor]:
         """Return for the intervals (G,) of each coordinate how much the residual varies across them.
 
         That is the part of its mean square that remains of it less its means over each interval along a line. A
@@ -42,13 +42,12 @@ class Cells:
         found = []
         for axis, number in enumerate(self.intervals):
             number = number.to(r.device)
-            along = r.movedim(1 + axis, 0)
+            along, weights = (each.movedim(1 + axis, 0).flatten(1) for each in (r, self.weights.expand_as(r)))
             count = torch.bincount(number).to(r)
-            means = along.new_zeros(len(count), *along.shape[1:]).index_add_(0, number, along)
-            means /= count[:, None, None]
-            rest = (along - means[number]).square() * self.weights.movedim(axis, 0)[:, None]
-            found.append(r.new_zeros(len(count)).index_add_(0, number, rest.sum(dim=(1, 2))))
-        return found[0], found[1]
+            means = along.new_zeros(len(count), along.shape[1]).index_add_(0, number, along) / count[:, None]
+            rest = ((along - means[number]).square() * weights).sum(dim=1)
+            found.append(r.new_zeros(len(count)).index_add_(0, number, rest))
+        return found
 
 
 class Collocation:
@@ -106,36 +105,37 @@ class Collocation:
 
         Two in each direction and `more`, and one for every spline in the first and last intervals.
         """
-        grids = self._grids(splines, splines.reach(intervals))
-        geometry = self._domain(splines.reach(intervals))
+        horizon, count = splines.reach(intervals), GAUSS + more
+        geometry, problem = self._domain(horizon), self.ansatz.problem
+        assert isinstance(geometry, Box)
         rules, of = [], []
-        for axis, breaks in enumerate(grids):
+        for axis, breaks in enumerate(self._grids(splines, horizon)):
             assert breaks is not None
             basis = splines.basis(axis)
-            count = GAUSS + more
             rules.append(in_intervals(breaks.cpu(), count, count if basis.periodic else max(count, basis.degree + 1)))
             of.append(torch.bucketize(rules[-1][0], breaks[1:-1].cpu()))
-        (x, wx), (y, wy) = rules
-        names, problem = geometry.names, self.ansatz.problem
-        inside = geometry.interior().place(torch.cartesian_prod(x, y)).to(self.like)
-        weights = torch.cartesian_prod(wx, wy).prod(dim=1).to(self.like)
-        sets = {tuple(problem.equations): PointSet(Points.of(names, inside), weights)}
+        unit, weights = tensor_rule(rules)
+        inside = Points.of(geometry.names, geometry.interior().place(unit).to(self.like))
+        sets = {tuple(problem.equations): PointSet(inside, weights.to(self.like))}
         for label in self.ansatz.soft:
-            where = problem.conditions[label].where
-            patches, total = geometry.boundary(where), sum(patch.measure for patch in geometry.boundary(where))
-            assert isinstance(geometry, Box)
-            places, shares, normals = [], [], []
-            for (axis, _), patch in zip(geometry.faces(where), patches, strict=True):
-                unit, along = rules[1 - axis]
-                normal = patch.normals(unit[:, None])
-                assert normal is not None
-                places.append(patch.place(unit[:, None]))
-                shares.append(along * (patch.measure / total))
-                normals.append(normal)
-            at = Points.of(names, torch.cat(places).to(self.like), torch.cat(normals).to(self.like))
-            sets[(label,)] = PointSet(at, torch.cat(shares).to(self.like))
+            sets[(label,)] = self._on_faces(geometry, problem.conditions[label].where, rules)
         residuals = Residuals(self.ansatz, splines.until(intervals), sets, self.scales)
-        return Cells(residuals, (of[0], of[1]), weights.view(len(x), len(y)))
+        return Cells(residuals, tuple(of), weights.to(self.like).view([len(number) for number in of]))
+
+    def _on_faces(self, box: Box, where: str, rules: list[tuple[Tensor, Tensor]]) -> PointSet:
+        """Return the points of a rule (n,) for each coordinate on faces of a box."""
+        patches = box.boundary(where)
+        total = sum(patch.measure for patch in patches)
+        places, shares, normals = [], [], []
+        for (axis, _), patch in zip(box.faces(where), patches, strict=True):
+            unit, weights = tensor_rule(rules[:axis] + rules[axis + 1 :])
+            normal = patch.normals(unit)
+            assert normal is not None
+            places.append(patch.place(unit))
+            shares.append(weights * (patch.measure / total))
+            normals.append(normal)
+        at = Points.of(box.names, torch.cat(places).to(self.like), torch.cat(normals).to(self.like))
+        return PointSet(at, torch.cat(shares).to(self.like))
 
     def held_out_cells(self, splines: TensorSplines, intervals: int) -> Residuals:
         """Return the residuals of the splines up to an interval of the slow coordinate on held-out points."""

@@ -1,6 +1,7 @@
 """Solving with all products of splines: what is refined, how time goes on, and what ends it."""
 
 import copy
+import math
 from math import inf
 
 import pytest
@@ -17,7 +18,7 @@ from kanpde.model import Ansatz
 from kanpde.multiindex import IndexSet
 from kanpde.training_points import Collocation
 
-MODEL = KAN(degree=(6, 1), grid=60, parameters=600)
+MODEL = KAN(degree=(6, 1), grid=60, parameters=600, products=24)
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +40,7 @@ BURGERS = Problem(
 def full_product(problem: Problem, device: torch.device, mode: str = "hard", marches: bool = True) -> FullProduct:
     like = torch.zeros((), dtype=torch.float64, device=device)
     collocation = Collocation(Ansatz(problem, mode), Sampling(), 0, like)
-    return FullProduct(collocation, products(MODEL.suited(problem), problem, like), marches, 600, 24, 60)
+    return FullProduct(collocation, MODEL.suited(problem), marches)
 
 
 def silent(loss: float, parameters: int) -> str:
@@ -99,7 +100,7 @@ def test_cells_are_cut_across_the_front(device: torch.device) -> None:
     search, full._note = full.start(), silent
     full._go_on(search)
     splines = full._splines(search)
-    fast, slow = full.collocation.in_cells(splines, search.intervals, 0).indicators(search.theta)
+    fast, slow = search.variations
     assert (len(fast), len(slow)) == (splines.fast.intervals, splines.slow.intervals)
     assert float(fast.sum()) > 1e3 * float(slow.sum())
     where = (fast.argmax() + 0.5) / len(fast)
@@ -211,3 +212,31 @@ def test_it_converges_with_its_knots(device: torch.device) -> None:
     full.run(search, silent, save)
     assert errors[-1] < 1e-7
     assert errors[-1] < 1e-2 * errors[0]
+
+
+def test_ordinary_equations_are_solved_on_one_coordinate(device: torch.device) -> None:
+    """u_t = v, v_t = -sin u: the pendulum goes on in time, and each unknown is one function of it."""
+    equations = {
+        "angle": lambda u, v, at: u.d("t") - v,
+        "speed": lambda u, v, at: v.d("t") + torch.sin(u),
+    }
+    conditions = {"angle_start": dirichlet("t-", 1.0, "u"), "speed_start": dirichlet("t-", 0.0, "v")}
+    problem = Problem(Box(t=(0, 12)), equations, conditions)
+    like = torch.zeros((), dtype=torch.float64, device=device)
+    collocation = Collocation(Ansatz(problem), Sampling(), 0, like)
+    model = KAN().suited(problem)
+    full = FullProduct(collocation, model, True)
+    search = full.start()
+    full.run(search, silent, lambda: None)
+    assert search.found
+    nodes = full.nodes(search)
+    assert nodes.count == 2
+    plain = model.network(like.new_zeros(1), like.new_full((1,), 12.0), 2)
+    points = points_in((0.0,), (12.0,), 200, like)
+    network, theta = nodes.network(plain, points)
+    value = IndexSet(("t",))
+    at = Points.of(("t",), points)
+    output, _ = network.forward(theta, value, network.first(value, points), reverse=False)
+    u, v = collocation.ansatz.frame(value, at).solution(output)[0].T
+    energy = 0.5 * v**2 - torch.cos(u)
+    assert float((energy + math.cos(1.0)).abs().max()) < 1e-8

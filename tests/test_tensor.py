@@ -1,15 +1,12 @@
 """Tensor products of splines: values, derivatives and Jacobians against plain ones, knots that keep the functions."""
 
-from dataclasses import replace
-from math import factorial
-
 import pytest
 import torch
 from oracles import basis_values, close, points_in, random, taylor
 from torch import Tensor
 
 from kanpde.basis import BSpline
-from kanpde.model.tensor import TensorSplines
+from kanpde.model.tensor import TensorSplines, constant
 from kanpde.multiindex import IndexSet
 
 LOWER, UPPER = (-1.0, 0.5), (2.0, 3.0)
@@ -115,7 +112,7 @@ def test_grids_are_in_the_order_of_coordinates(device: torch.device) -> None:
 
 def test_derivatives_are_taylor_coefficients(device: torch.device) -> None:
     like = torch.zeros((), dtype=torch.float64, device=device)
-    own = replace(splines(like, outputs=1, uneven=False))
+    own = splines(like, outputs=1, uneven=False)
     z = own.fast.ramp()[0]
     theta = (torch.ones(own.slow.size, 1).to(like) * z).reshape(-1)  # x, mapped to [-1, 1]
     points = points_in(LOWER, UPPER, 5, like)
@@ -124,5 +121,32 @@ def test_derivatives_are_taylor_coefficients(device: torch.device) -> None:
     wanted = [2 * (points[:, 0] - LOWER[0]) / (UPPER[0] - LOWER[0]) - 1, torch.full_like(points[:, 0], slope)]
     assert INDICES.indices[1] == (1, 0)
     for channel, expected in zip(found[:2, :, 0], wanted, strict=True):
-        assert close(channel, expected / factorial(1), 1e-12)
+        assert close(channel, expected, 1e-12)
     assert float(found[2:].abs().max()) < 1e-12
+
+
+def test_one_coordinate_has_a_constant_second_factor(device: torch.device) -> None:
+    like = torch.zeros((), dtype=torch.float64, device=device)
+    one = like.new_ones(1)
+    own = TensorSplines(
+        constant(like), BSpline.uniform(4, 7, -one, one), (None, 0), like.new_zeros(1), like.new_full((1,), 3.0), 2
+    )
+    assert own.shape == (11, 1, 2)
+    assert len(own.grids()) == 1
+    theta, points = random(own.parameters, like=like), points_in((0.0,), (3.0,), 50, like)
+    order, parts = own.neighbours(points)
+    points, indices = points[order], IndexSet(("t",), [(2,), (1,)])
+    first = own.first(indices, points)
+
+    def output(at: Tensor) -> Tensor:
+        return basis_values(own.slow, 2 * at[:, 0] / 3 - 1, 0) @ theta.view(11, 2)
+
+    found, _ = own.forward(theta, indices, first)
+    assert close(found, taylor(output, points, indices).detach(), 1e-11)
+    adjoint = random(*found.shape, like=like)
+    dense = like.new_zeros(50, own.parameters)
+    for part in parts:
+        block, slow, fast = own.block(indices, first, adjoint, part)
+        assert fast == 0
+        dense[part, 2 * slow : 2 * slow + 10] = block.reshape(len(block), -1)
+    assert close(dense @ theta, (adjoint * found).sum(dim=(0, 2)), 1e-12)

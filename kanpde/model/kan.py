@@ -312,12 +312,14 @@ class KAN:
 
 
 def separable(problem: Problem) -> bool:
-    """Whether a network of two coordinates can be found by solving with all products of their splines.
+    """Whether a network of one or two coordinates can be found by solving with all products of their splines.
 
     One of them is not periodic, and nothing that all rows of residuals share enters the equations.
     """
     geometry = problem.geometry
-    return isinstance(geometry, Box) and geometry.dimension == 2 and len(problem.periodic) < 2 and not problem.scalars
+    if not isinstance(geometry, Box) or geometry.dimension > 2 or problem.scalars:
+        return False
+    return len(problem.periodic) < geometry.dimension
 
 
 def last_weights(layer: Layer, sums: int) -> Tensor:

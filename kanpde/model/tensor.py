@@ -38,13 +38,14 @@ class Local:
 class TensorSplines:
     """Tensor products of splines (of one input each) of the coordinates `axes`, the fast and the slow one.
 
-    `outputs` functions on the box [lower, upper] (2,), which the splines see as [-1, 1]^2. The parameters are their
-    coefficients (slow, fast, output). Only the fast coordinate may be periodic.
+    `outputs` functions on the box [lower, upper] (d,), which the splines see as [-1, 1]^d. The parameters are their
+    coefficients (slow, fast, output). Only the fast coordinate may be periodic. Where there is one coordinate, it is
+    the slow one, and the fast one is None, with one `constant` function.
     """
 
     fast: BSpline
     slow: BSpline
-    axes: tuple[int, int]
+    axes: tuple[int | None, int]
     lower: Tensor
     upper: Tensor
     outputs: int
@@ -76,14 +77,15 @@ class TensorSplines:
 
     def grids(self) -> list[Tensor | None]:
         """Return for every coordinate the breaks (G + 1,) of its splines in [0, 1]."""
-        found: list[Tensor | None] = [None, None]
-        for axis, basis in zip(self.axes, (self.fast, self.slow), strict=True):
-            found[axis] = 0.5 * (basis.breaks[0] + 1)
-        return found
+        return [0.5 * (self.basis(axis).breaks[0] + 1) for axis in range(len(self.lower))]
 
     def basis(self, axis: int) -> BSpline:
         """Return the splines of a coordinate."""
         return self.fast if axis == self.axes[0] else self.slow
+
+    def ordered(self, found: list[Tensor]) -> list[Tensor]:
+        """Return what was found for the intervals (G,) of each coordinate for the fast and the slow one."""
+        return [found[0].new_zeros(1) if axis is None else found[axis] for axis in self.axes]
 
     def reach(self, intervals: int) -> float:
         """Return which part of the slow coordinate so many of its intervals are."""
@@ -96,7 +98,7 @@ class TensorSplines:
 
     def neighbours(self, points: Tensor) -> tuple[Tensor, list[slice]]:
         """Return an order (N,) of points (N, 2) in which those of some neighbouring cells stand together, and these."""
-        first = self.first(IndexSet(("fast", "slow")), points)
+        first = self.first(IndexSet(("fast", "slow")[: len(self.lower)]), points)
         fast, slow = (numbers[:, 0] for numbers in first.numbers)
         cells = slow * self.fast.intervals + fast
         order = torch.argsort(cells, stable=True)
@@ -108,10 +110,11 @@ class TensorSplines:
         """Return the splines at points (N, 2), with as many derivatives as `indices` need."""
         z, slope = self._mapped(points), 2.0 / (self.upper - self.lower)
         values, numbers = [], []
-        for axis, basis in zip(self.axes, (self.fast, self.slow), strict=True):
-            order = max(index[axis] for index in indices.indices)
-            local, interval = basis.local(z[:, axis : axis + 1], order)
-            scale = slope[axis] ** torch.arange(order + 1, dtype=z.dtype, device=z.device)
+        bases, orders = (self.fast, self.slow), map(max, zip(*self._orders(indices), strict=True))
+        for axis, basis, order in zip(self.axes, bases, orders, strict=True):
+            along, length = (z.new_zeros(len(z)), z.new_ones(())) if axis is None else (z[:, axis], slope[axis])
+            local, interval = basis.local(along[:, None], order)
+            scale = length ** torch.arange(order + 1, dtype=z.dtype, device=z.device)
             values.append(local[:, 0].transpose(0, 1) * scale[:, None, None])
             numbers.append((interval + torch.arange(basis.degree + 1, device=z.device)) % basis.size)
         return Local((values[0], values[1]), (numbers[0], numbers[1]))
@@ -120,12 +123,9 @@ class TensorSplines:
         """Return the outputs (C, N, O) for coefficients theta (P,)."""
         (fast, slow), (i, j) = first.values, first.numbers
         around = theta.view(self.shape)[j[:, :, None], i[:, None, :]]
-        of_fast, of_slow = self.axes
-        orders = {index[of_slow] for index in indices.indices}
-        along = {m: torch.einsum("njio,nj->nio", around, slow[m]) for m in orders}
-        channels = [
-            torch.einsum("nio,ni->no", along[index[of_slow]], fast[index[of_fast]]) for index in indices.indices
-        ]
+        orders = self._orders(indices)
+        along = {m: torch.einsum("njio,nj->nio", around, slow[m]) for _, m in orders}
+        channels = [torch.einsum("nio,ni->no", along[m], fast[n]) for n, m in orders]
         return torch.stack(channels), None
 
     def block(self, indices: IndexSet, first: Local, adjoint: Tensor, part: slice) -> tuple[Tensor, int, int]:
@@ -135,7 +135,6 @@ class TensorSplines:
         slow and of the first fast spline that the columns belong to; all other columns vanish.
         """
         (fast, slow), (i, j) = first.values, first.numbers
-        of_fast, of_slow = self.axes
         columns = i[part]
         start, stop = int(columns[0, 0]), int(columns[-1, -1]) + 1
         if stop - start <= self.fast.degree:  # some functions repeat beyond the end
@@ -143,11 +142,12 @@ class TensorSplines:
         width = stop - start
         places = (columns - start)[:, :, None].expand(-1, -1, self.outputs)
         total = adjoint.new_zeros(len(columns), self.slow.degree + 1, width, self.outputs)
-        for m in {index[of_slow] for index in indices.indices}:
+        orders = self._orders(indices)
+        for m in {m for _, m in orders}:
             spread = adjoint.new_zeros(len(columns), width, self.outputs)
-            for c, index in enumerate(indices.indices):
-                if index[of_slow] == m:
-                    spread.scatter_add_(1, places, fast[index[of_fast], part][:, :, None] * adjoint[c, part][:, None])
+            for c, (n, own) in enumerate(orders):
+                if own == m:
+                    spread.scatter_add_(1, places, fast[n, part][:, :, None] * adjoint[c, part][:, None])
             total += slow[m, part][:, :, None, None] * spread[:, None]
         return total, int(j[part.start, 0]), start
 
@@ -157,13 +157,9 @@ class TensorSplines:
         adjoint (C, N, O) is that of the outputs.
         """
         (fast, slow), (i, j) = first.values, first.numbers
-        of_fast, of_slow = self.axes
-        local = torch.stack(
-            [
-                torch.einsum("nj,ni,no->njio", slow[index[of_slow]], fast[index[of_fast]], adjoint[c])
-                for c, index in enumerate(indices.indices)
-            ]
-        ).sum(dim=0)
+        channels = enumerate(self._orders(indices))
+        terms = [torch.einsum("nj,ni,no->njio", slow[m], fast[n], adjoint[c]) for c, (n, m) in channels]
+        local = torch.stack(terms).sum(dim=0)
         count, k = len(i) // size, self.outputs
         places = (j[:, :, None] * self.fast.size + i[:, None, :])[..., None] * k + torch.arange(k, device=i.device)
         dense = adjoint.new_zeros(count, self.parameters)
@@ -183,5 +179,15 @@ class TensorSplines:
         c[last:] = c[last - 1]
         return c.reshape(-1)
 
+    def _orders(self, indices: IndexSet) -> list[tuple[int, int]]:
+        """Return for every channel the orders of its derivatives along the fast and the slow coordinate."""
+        fast, slow = self.axes
+        return [(0 if fast is None else index[fast], index[slow]) for index in indices.indices]
+
     def _mapped(self, points: Tensor) -> Tensor:
         return 2.0 * (points - self.lower) / (self.upper - self.lower) - 1.0
+
+
+def constant(like: Tensor) -> BSpline:
+    """Return the basis of one function, the constant 1."""
+    return BSpline.uniform(0, 1, -like.new_ones(1), like.new_ones(1))
