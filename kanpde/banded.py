@@ -33,12 +33,13 @@ class Band:
         b = self.bandwidth
         return self._entries[: self.size * (2 * b + 1)].view(self.size, 2 * b + 1)[:, b:]
 
-    def solve(self, right: Tensor, damping: float, rows: Tensor) -> Tensor | None:
+    def solve(self, right: Tensor, damping: float, rows: Tensor, fixed: int = 0) -> Tensor | None:
         """Return (A + V^T V + damping D)^-1 b (n,) with dense `rows` V (m, n) and D = diag A, or None if it fails.
 
-        Cholesky factors of the equilibrated band (van der Sluis 1969); V enters by the formula of Woodbury 1950.
+        The first `fixed` entries are to be 0; their rows and columns are left out. Cholesky factors of the equilibrated
+        band (van der Sluis 1969); V enters by the formula of Woodbury 1950.
         """
-        columns = self.lower()
+        columns, right, rows = self.lower()[fixed:], right[fixed:], rows[:, fixed:]
         diagonal = columns[:, 0]
         scale = torch.where(diagonal > TINY, diagonal, 1.0).rsqrt()
         padded = torch.cat([scale, scale.new_zeros(self.bandwidth)])
@@ -56,4 +57,4 @@ class Band:
             with_v = torch.stack(w)
             inner = torch.eye(len(v), dtype=v.dtype, device=v.device) + v @ with_v.T
             x = x - torch.linalg.solve(inner, v @ x) @ with_v
-        return finite(scale * x)
+        return finite(torch.cat([x.new_zeros(fixed), scale * x]))

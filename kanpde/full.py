@@ -28,10 +28,14 @@ FIRST_INTERVALS = 10
 """Intervals of the slow coordinate in the beginning; time goes on from one to the next."""
 CLOSE = 1e-3
 """A relative residual below which time goes on, here as in networks that grow."""
-JUMP = 5e-3
-"""A relative residual of the first solution on one more interval above which that interval is cut first."""
+ALONE = 1e-2
+"""What this is multiplied by where time is the only coordinate: solutions may be stiff, and knots cost little."""
+JUMP = 5.0
+"""An interval is cut first if the first solution on it leaves a residual above that, times this."""
 POOR = 0.1
-"""The same for the very first interval, where knots may be too few for the initial values."""
+"""A relative residual above which the very first interval is cut: knots may be too few for the initial values."""
+WINDOW = 20
+"""Intervals, at most, that are solved on anew when time goes on; coefficients of earlier splines are kept."""
 CUTS = 6
 """Times that an interval is cut for that, at most."""
 REFINEMENTS = 10
@@ -62,17 +66,19 @@ Note = Callable[[float, int], str]
 class Search:
     """How far solving has got, as plain data.
 
-    fast, slow: the knots. theta: coefficients (P,). intervals: those of the slow coordinate that are solved on, where
-    knots were refined so many times. more: additional points of cells in each direction. trained, held_out: relative
-    residuals. residuals: what each of the knots left on which the whole domain was solved. changes: by how much these
-    changed the solution, but for the first. variations: how much the residual varies across the intervals that are
-    solved on, of the fast and of the slow coordinate. stopped: why the search ended.
+    fast, slow: the knots. theta: coefficients (P,). begun, ended: the first interval of the slow coordinate that is
+    solved on, and the first one behind them. refinements: of the knots there. more: additional points of cells in each
+    direction. trained, held_out: relative residuals. residuals: what each of the knots left on which the whole domain
+    was solved. changes: by how much these changed the solution, but for the first. variations: how much the residual
+    varies across the intervals that are solved on, of the fast and of the slow coordinate. stopped: why the search
+    ended.
     """
 
     fast: Tensor
     slow: Tensor
     theta: Tensor
-    intervals: int
+    begun: int
+    ended: int
     refinements: int = 0
     more: int = 0
     trained: float = inf
@@ -98,6 +104,7 @@ class FullProduct:
     def __init__(self, collocation: Collocation, model: KAN, marches: bool) -> None:
         self.collocation, self._marches = collocation, marches
         self._start = products(model, collocation.ansatz.problem, collocation.like)
+        self._close = CLOSE * (ALONE if self._start.axes[0] is None else 1.0)
         last = model.stages()[-1]
         self._limits = model.limit, last.products, last.grids[0]
 
@@ -105,7 +112,7 @@ class FullProduct:
         """Return the search at its start, where the coefficients are zero."""
         splines = self._start
         theta = splines.lower.new_zeros(splines.parameters)
-        return Search(splines.fast.knots, splines.slow.knots, theta, 0 if self._marches else splines.slow.intervals)
+        return Search(splines.fast.knots, splines.slow.knots, theta, 0, 0 if self._marches else splines.slow.intervals)
 
     def run(self, search: Search, note: Note, save: Callable[[], None]) -> None:
         """Go on with a search until it ends; `save` is called where it can go on from."""
@@ -119,8 +126,8 @@ class FullProduct:
         return self._separation(search).nodes(search.changes[-1] if search.changes else 0.0)
 
     def reach(self, search: Search) -> float:
-        """Return which part of the domain was solved on."""
-        return self._splines(search).reach(search.intervals)
+        """Return up to which part of the domain was solved."""
+        return self._splines(search).part(0, search.ended)[0].span[1] if search.ended else 0.0
 
     def _splines(self, search: Search) -> TensorSplines:
         """Return the splines of a search on the whole domain."""
@@ -132,26 +139,29 @@ class FullProduct:
         )
 
     def _go_on(self, s: Search) -> None:
-        """Make one move: solve anew on more points, on more knots, or on a longer part of time."""
+        """Make one move: solve anew on more points, on more knots, or on another part of time."""
         splines = self._splines(s)
-        everywhere = s.intervals == splines.slow.intervals
-        if s.intervals == 0:
+        at_end = s.ended == splines.slow.intervals
+        if s.ended == 0:
             self._lengthen(s, splines)
         elif s.trained == inf:
             self._solve(s, splines, s.theta, FIRST_ITERATIONS)
-        elif s.held_out > max(OVERFIT * s.trained, RESOLVED if s.found else CLOSE) and s.more < MORE:
+        elif s.held_out > max(OVERFIT * s.trained, RESOLVED if s.found else self._close) and s.more < MORE:
             s.more += 1
             self._solve(s, splines, s.theta, ITERATIONS)
-        elif s.found or (everywhere and s.held_out <= CLOSE):
+        elif s.found or (at_end and s.begun == 0 and s.held_out <= self._close):
             self._finish_level(s, splines)
-        elif s.held_out > CLOSE and s.refinements < REFINEMENTS:
+        elif s.held_out > self._close and s.refinements < REFINEMENTS:
             self._refine(s, splines)
         elif s.held_out > LOST:
             s.stopped = f"no solution found: relative residual {s.held_out:.1e}"
-        elif everywhere:
-            self._finish_level(s, splines)
-        else:
+        elif not at_end:
             self._lengthen(s, splines)
+        elif s.begun:
+            s.begun, s.refinements, s.more = 0, 0, 0
+            self._solve(s, splines, s.theta, FIRST_ITERATIONS)
+        else:
+            self._finish_level(s, splines)
 
     def _solve(self, s: Search, splines: TensorSplines, theta: Tensor, limit: int) -> Residuals:
         """Solve on the intervals of the search, from coefficients theta (P,) on the whole domain.
@@ -159,17 +169,17 @@ class FullProduct:
         Returns the residuals on the held-out points of these intervals.
         """
         s.fast, s.slow, s.theta = splines.fast.knots, splines.slow.knots, theta
-        cells = self.collocation.in_cells(splines, s.intervals, s.more)
-        held_out = self.collocation.held_out_cells(splines, s.intervals)
-        part = splines.until(s.intervals)
-        goal = 0.5 * (0.1 * (RESOLVED if s.found else CLOSE)) ** 2
+        part, own = splines.part(s.begun, s.ended)
+        cells, held_out = self.collocation.in_cells(part, s.more), self.collocation.held_out_cells(part)
+        goal = 0.5 * (0.1 * (RESOLVED if s.found else self._close)) ** 2
+        kept = splines.slow.degree * splines.fast.size * splines.outputs if s.begun else 0
 
         def note(loss: float) -> bool:
             s.stopped = self._note(loss, part.parameters)
             return bool(s.stopped)
 
-        found, loss = newton(cells.residuals, part, theta[: part.parameters], limit, goal, note)
-        s.theta = splines.continued(torch.cat([found, theta[part.parameters :]]), s.intervals)
+        found, loss = newton(cells.residuals, part, theta[own], limit, goal, note, kept)
+        s.theta = splines.continued(torch.cat([theta[: own.start], found, theta[own.stop :]]), s.ended)
         s.trained, s.held_out = sqrt(2 * loss), sqrt(2 * held_out.loss(found))
         s.variations = splines.ordered(cells.variations(found))
         return held_out
@@ -183,33 +193,37 @@ class FullProduct:
         marked = torch.zeros_like(value, dtype=torch.bool)
         marked[worth[: int((share < MARKED * share[-1]).sum()) + 1]] = True
         of_slow = marked.new_zeros(splines.slow.intervals)
-        of_slow[: s.intervals] = marked[len(fast) :]
-        cut = graded(splines.slow, of_slow)
-        finer, theta = splines.bisected(graded(splines.fast, marked[: len(fast)]), cut, s.theta)
-        s.intervals += int(cut[: s.intervals].sum())
+        of_slow[s.begun : s.ended] = marked[len(fast) :]
+        finer, theta = self._cut(s, splines, s.theta, marked[: len(fast)], of_slow)
         s.refinements, s.more = s.refinements + 1, 0
-        theta = finer.continued(theta, s.intervals)
         held_out = self._solve(s, finer, theta, ITERATIONS)
         if s.found:
             before, after = held_out.solution(theta), held_out.solution(s.theta)
             s.changes.append(float((after - before).norm() / after.norm().clamp_min(TINY)))
 
+    def _cut(
+        self, s: Search, splines: TensorSplines, theta: Tensor, fast: Tensor, slow: Tensor
+    ) -> tuple[TensorSplines, Tensor]:
+        """Return splines with marked intervals (G,) of each coordinate cut, and the same function's coefficients."""
+        slow = graded(splines.slow, slow)
+        finer, theta = splines.bisected(graded(splines.fast, fast), slow, theta)
+        s.begun, s.ended = (number + int(slow[:number].sum()) for number in (s.begun, s.ended))
+        return finer, finer.continued(theta, s.ended)
+
     def _lengthen(self, s: Search, splines: TensorSplines) -> None:
         """Go on to the next interval; cut it before, a few times, if its first solution is poor."""
         s.refinements, s.more = 0, 0
-        theta, before = s.theta, s.intervals
+        s.begun = max(s.begun, s.ended + 1 - WINDOW)
+        theta, none = s.theta, torch.zeros(splines.fast.intervals, dtype=torch.bool, device=s.theta.device)
         for cuts in range(CUTS + 1):
-            s.intervals = before + 1
+            before, s.ended = s.ended, s.ended + 1
             self._solve(s, splines, theta, ITERATIONS)
-            if s.trained <= (JUMP if before else POOR) or cuts == CUTS or s.stopped:
+            if s.trained <= (JUMP * self._close if before else POOR) or cuts == CUTS or s.stopped:
                 return
             following = torch.zeros(splines.slow.intervals, dtype=torch.bool, device=theta.device)
             following[before] = True
-            cut = graded(splines.slow, following)
-            none = torch.zeros(splines.fast.intervals, dtype=torch.bool, device=theta.device)
-            splines, theta = splines.bisected(none, cut, theta)
-            before += int(cut[:before].sum())
-            theta = splines.continued(theta, before)
+            s.ended = before
+            splines, theta = self._cut(s, splines, theta, none, following)
 
     def _finish_level(self, s: Search, splines: TensorSplines) -> None:
         """Note the knots on which the whole domain was solved; refine them unless the search has ended."""

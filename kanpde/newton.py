@@ -21,6 +21,8 @@ TRIALS = 8
 HALVINGS = 5
 SLOW = 0.5
 """A whole step that leaves so much of the loss is the last one."""
+STUCK = 0.9
+"""The same for a shortened step."""
 
 Note = Callable[[float], bool]
 
@@ -61,10 +63,11 @@ def normal_equations(residuals: Residuals, splines: TensorSplines, theta: Tensor
 
 
 def newton(
-    residuals: Residuals, splines: TensorSplines, theta: Tensor, limit: int, goal: float, note: Note
+    residuals: Residuals, splines: TensorSplines, theta: Tensor, limit: int, goal: float, note: Note, fixed: int = 0
 ) -> tuple[Tensor, float]:
     """Return coefficients (P,) that minimise the loss, as far as `limit` iterations lead, and that loss.
 
+    The first `fixed` of them stay what they are.
     It ends when the loss falls slowly, or not at all, or below `goal`, and when `note` is true, which gets the loss of
     each iteration. Coefficients whose loss is not finite are never taken.
     """
@@ -72,12 +75,12 @@ def newton(
     for _ in range(limit):
         normal = normal_equations(residuals, splines, theta)
         for _ in range(TRIALS):
-            step = normal.band.solve(-normal.gradient, damping, normal.rows)
+            step = normal.band.solve(-normal.gradient, damping, normal.rows, fixed)
             length, reached = (0.0, loss) if step is None else shortened(residuals, theta, step, loss)
             if length:
                 break
             damping = max(damping * FACTOR, FIRST_DAMPING)
-        slow = length in (0, 1) and reached > SLOW * loss
+        slow = reached > (SLOW if length == 1 else STUCK) * loss
         if step is not None and length:
             theta, loss, damping = theta + length * step, reached, max(damping / FACTOR, LEAST_DAMPING)
         if note(loss) or slow or loss < goal:

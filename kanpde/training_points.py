@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -68,7 +68,8 @@ class Collocation:
         self.sampling = sampling
         self.seed = seed
         self.like = like
-        self.scales = scales or residual_scales(ansatz, self._sets("sobol", HELD_OUT_LEAST, HELD_OUT_SEED, None))
+        geometry = ansatz.problem.geometry
+        self.scales = scales or residual_scales(ansatz, self._sets("sobol", HELD_OUT_LEAST, HELD_OUT_SEED, geometry))
 
     def count(self, network: Network | TensorSplines, draws: int) -> int:
         """Return the number of interior points of the `draws`-th draw of a stage; each has twice as many."""
@@ -88,7 +89,8 @@ class Collocation:
         seed = self.seed * 7_368_787 + stage * 10_007 + draws * 1_009 + redraws * 101
         count = self.count(network, draws)
         chosen = round(self.sampling.adaptive * count) if stage > 0 else 0
-        sets = self._sets(self.sampling.rule, count, seed, network, horizon, count - chosen)
+        geometry, grids = self._domain(horizon), self._grids(network, horizon)
+        sets = self._sets(self.sampling.rule, count, seed, geometry, grids, count - chosen)
         if chosen:
             sets = self._adapted(sets, network, theta, chosen, seed, horizon)
         if gamma:
@@ -98,28 +100,27 @@ class Collocation:
 
     def held_out(self, network: Network, draws: int, horizon: float = 1.0) -> System:
         """Return the residuals on the held-out points."""
-        return System(self.ansatz, network, self._held_out_sets(network, draws, horizon), self.scales)
+        count, geometry = self._held_out_count(network, draws), self._domain(horizon)
+        seed, grids = HELD_OUT_SEED + self.seed, self._grids(network, horizon)
+        return System(self.ansatz, network, self._sets("sobol", count, seed, geometry, grids), self.scales)
 
-    def in_cells(self, splines: TensorSplines, intervals: int, more: int) -> Cells:
-        """Return the residuals on Gauss points in every cell of the splines up to an interval of the slow coordinate.
+    def in_cells(self, splines: TensorSplines, more: int) -> Cells:
+        """Return the residuals on Gauss points in every cell of splines, which may be those of a part of the time.
 
         Two in each direction and `more`, and one for every spline in the first and last intervals.
         """
-        horizon, count = splines.reach(intervals), GAUSS + more
-        geometry, problem = self._domain(horizon), self.ansatz.problem
-        assert isinstance(geometry, Box)
+        box, count = self._box(splines), GAUSS + more
         rules, of = [], []
-        for axis, breaks in enumerate(self._grids(splines, horizon)):
-            assert breaks is not None
+        for axis, breaks in enumerate(splines.grids()):
             basis = splines.basis(axis)
             rules.append(in_intervals(breaks.cpu(), count, count if basis.periodic else max(count, basis.degree + 1)))
             of.append(torch.bucketize(rules[-1][0], breaks[1:-1].cpu()))
         unit, weights = tensor_rule(rules)
-        inside = Points.of(geometry.names, geometry.interior().place(unit).to(self.like))
-        sets = {tuple(problem.equations): PointSet(inside, weights.to(self.like))}
-        for label in self.ansatz.soft:
-            sets[(label,)] = self._on_faces(geometry, problem.conditions[label].where, rules)
-        residuals = Residuals(self.ansatz, splines.until(intervals), sets, self.scales)
+        inside = Points.of(box.names, box.interior().place(unit).to(self.like))
+        sets = {tuple(self.ansatz.problem.equations): PointSet(inside, weights.to(self.like))}
+        for label in self._soft(splines):
+            sets[(label,)] = self._on_faces(box, self.ansatz.problem.conditions[label].where, rules)
+        residuals = Residuals(self.ansatz, splines, sets, self.scales)
         return Cells(residuals, tuple(of), weights.to(self.like).view([len(number) for number in of]))
 
     def _on_faces(self, box: Box, where: str, rules: list[tuple[Tensor, Tensor]]) -> PointSet:
@@ -137,16 +138,34 @@ class Collocation:
         at = Points.of(box.names, torch.cat(places).to(self.like), torch.cat(normals).to(self.like))
         return PointSet(at, torch.cat(shares).to(self.like))
 
-    def held_out_cells(self, splines: TensorSplines, intervals: int) -> Residuals:
-        """Return the residuals of the splines up to an interval of the slow coordinate on held-out points."""
-        sets = self._held_out_sets(splines, 0, splines.reach(intervals))
-        return Residuals(self.ansatz, splines.until(intervals), sets, self.scales)
+    def held_out_cells(self, splines: TensorSplines) -> Residuals:
+        """Return the residuals of splines, which may be those of a part of the time, on held-out points."""
+        count, seed = self._held_out_count(splines, 0), HELD_OUT_SEED + self.seed
+        sets = self._sets("sobol", count, seed, self._box(splines), splines.grids(), soft=self._soft(splines))
+        return Residuals(self.ansatz, splines, sets, self.scales)
 
-    def _held_out_sets(
-        self, network: Network | TensorSplines, draws: int, horizon: float
-    ) -> dict[tuple[str, ...], PointSet]:
-        count = max(HELD_OUT_LEAST, self.count(network, draws) // 2)
-        return self._sets("sobol", count, HELD_OUT_SEED + self.seed, network, horizon)
+    def _held_out_count(self, network: Network | TensorSplines, draws: int) -> int:
+        return max(HELD_OUT_LEAST, self.count(network, draws) // 2)
+
+    def _box(self, splines: TensorSplines) -> Box:
+        """Return the part of the domain that splines are on."""
+        box, (start, end) = self.ansatz.problem.geometry, splines.span
+        assert isinstance(box, Box)
+        if (start, end) == (0.0, 1.0):
+            return box
+        name = box.names[splines.axes[1]]
+        a, b = box.intervals[name]
+        return box.part(**{name: (a + start * (b - a), a + end * (b - a))})
+
+    def _soft(self, splines: TensorSplines) -> tuple[str, ...]:
+        """Return the soft conditions, but for initial ones if splines begin later."""
+        problem, start = self.ansatz.problem, (splines.axes[1], 0)
+        if splines.span[0] == 0:
+            return self.ansatz.soft
+        assert isinstance(problem.geometry, Box)
+        return tuple(
+            label for label in self.ansatz.soft if start not in problem.geometry.faces(problem.conditions[label].where)
+        )
 
     def spread(self, horizon: float) -> Tensor:
         """Return evenly distributed points (N, d) of the domain."""
@@ -163,28 +182,29 @@ class Collocation:
         rule: str,
         count: int,
         seed: int,
-        network: Network | TensorSplines | None,
-        horizon: float = 1.0,
+        geometry: Geometry,
+        grids: Sequence[Tensor | None] | None = None,
         even: int | None = None,
+        soft: tuple[str, ...] | None = None,
     ) -> dict[tuple[str, ...], PointSet]:
-        """Return the points of equations, `even` of the `count` if not all, and of soft conditions."""
-        problem, geometry = self.ansatz.problem, self._domain(horizon)
-        within = count if even is None else even
-        grids = self._grids(network, horizon) if network and isinstance(geometry, Box) else None
+        """Return the points of equations, `even` of the `count` if not all, and of `soft` conditions, if not all."""
+        problem, within = self.ansatz.problem, count if even is None else even
         inside = draw((geometry.interior(),), geometry.names, rule, within, seed, self.like, grids)
         sets = {tuple(problem.equations): inside}
         boundary = self.sampling.boundary_count(count, geometry.dimension)
-        for number, label in enumerate(self.ansatz.soft, start=1):
+        for number, label in enumerate(self.ansatz.soft if soft is None else soft, start=1):
             patches = geometry.boundary(problem.conditions[label].where)
             sets[(label,)] = draw(patches, geometry.names, rule, boundary, seed + 31 * number, self.like)
         return sets
 
-    def _grids(self, network: Network | TensorSplines, horizon: float) -> list[Tensor | None]:
-        """Return the network's breaks in the part of the domain where points lie."""
+    def _grids(self, network: Network, horizon: float) -> list[Tensor | None] | None:
+        """Return the network's breaks in the part of the domain where points lie, if that is a box."""
+        geometry = self.ansatz.problem.geometry
+        if not isinstance(geometry, Box):
+            return None
         grids = network.grids()
-        time = self.ansatz.problem.geometry.time
-        if horizon < 1 and time is not None:
-            axis = self.ansatz.problem.geometry.names.index(time)
+        if horizon < 1 and geometry.time is not None:
+            axis = geometry.names.index(geometry.time)
             breaks = grids[axis]
             if breaks is not None:
                 grids[axis] = torch.cat([breaks[breaks < horizon] / horizon, breaks.new_ones(1)])

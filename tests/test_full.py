@@ -50,7 +50,7 @@ def silent(loss: float, parameters: int) -> str:
 def test_time_goes_on_and_knots_follow(device: torch.device) -> None:
     full, reached = full_product(BURGERS, device), []
     search = full.start()
-    assert search.intervals == 0
+    assert search.ended == 0
     full.run(search, silent, lambda: reached.append(full.reach(search)))
     assert reached == sorted(reached)
     assert reached[0] == pytest.approx(0.1)
@@ -132,10 +132,39 @@ def test_an_interval_that_starts_poorly_is_cut(device: torch.device, monkeypatch
     monkeypatch.setattr(module, "CUTS", 2)
     full._lengthen(search, full._splines(search))
     splines = full._splines(search)
-    assert splines.reach(search.intervals) == pytest.approx(0.125)
+    assert full.reach(search) == pytest.approx(0.125)
     lengths = splines.slow.breaks[0].diff()
     assert float((lengths[1:] / lengths[:-1]).max()) <= 2.01
     assert float((lengths[:-1] / lengths[1:]).max()) <= 2.01
+
+
+def test_time_goes_on_in_a_window(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is solved again is a few intervals, in front of which coefficients stay; in the end everything is."""
+    monkeypatch.setattr(module, "WINDOW", 8)
+    full, parts = full_product(BURGERS, device, "soft"), []
+    search = full.start()
+
+    def save() -> None:
+        parts.append((search.begun, search.ended))
+
+    before = search.theta
+    full._note = silent
+    while search.begun < 1:
+        before = search.theta
+        full._go_on(search)
+        save()
+    assert {ended - begun for begun, ended in parts if begun} == {8}
+    kept = (search.begun + 6) * full._splines(search).fast.size
+    if len(before) == len(search.theta):
+        assert torch.equal(search.theta[:kept], before[:kept])
+        assert not torch.equal(search.theta, before)
+    full.run(search, silent, save)
+    assert search.found
+    assert parts[-1][0] == 0
+    assert search.held_out < 1e-4
+    late, _ = full._splines(search).part(2, 4)
+    labels = {batch.labels for batch in full.collocation.held_out_cells(late).batches}
+    assert labels == {("momentum",), ("walls",)}
 
 
 @pytest.mark.parametrize("repeats", [False, True])
@@ -163,7 +192,7 @@ def test_gauss_points_fill_the_cells(device: torch.device) -> None:
     full = full_product(problem, device, "soft")
     search = full.start()
     splines = full._splines(search)
-    cells = full.collocation.in_cells(splines, 3, 1)
+    cells = full.collocation.in_cells(splines.part(0, 3)[0], 1)
     assert float(cells.weights.sum()) == pytest.approx(1.0, rel=1e-12)
     assert len(cells.intervals[0]) == 7 + 7 + 14 * 3
     assert len(cells.intervals[1]) == 7 + 7 + 3
@@ -202,7 +231,7 @@ def test_it_converges_with_its_knots(device: torch.device) -> None:
     wanted = problem.reference.taylor(at, value)[0, :, 0]
 
     def save() -> None:
-        if search.intervals < full._splines(search).slow.intervals or search.held_out == inf:
+        if search.begun or search.ended < full._splines(search).slow.intervals or search.held_out == inf:
             return
         splines = full._splines(search)
         output, _ = splines.forward(search.theta, value, splines.first(value, at.array()))

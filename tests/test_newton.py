@@ -101,6 +101,17 @@ def test_it_ends_where_it_is_told_to(device: torch.device) -> None:
     assert newton(residuals, own, zero, 20, 0.0, lambda _: True)[1] == loss
 
 
+def test_coefficients_that_are_fixed_stay(device: torch.device) -> None:
+    """The others are those of the least-squares problem without their columns."""
+    residuals, own = residuals_of(torch.zeros((), dtype=torch.float64, device=device), linear, other, constrained=False)
+    begin = random(own.parameters, like=own.lower)
+    theta, loss = newton(residuals, own, begin, 10, 0.0, lambda _: False, 20)
+    assert torch.equal(theta[:20], begin[:20])
+    dense, r = jacobian(residuals.residual, begin)[:, 20:], residuals.residual(begin)
+    wanted = 0.5 * float((r - dense @ (torch.linalg.pinv(dense) @ r)).square().sum())
+    assert loss == pytest.approx(wanted, rel=1e-3)
+
+
 def test_steps_are_shortened_until_they_help(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     residuals, own = residuals_of(torch.zeros((), dtype=torch.float64, device=device))
     zero = own.lower.new_zeros(own.parameters)

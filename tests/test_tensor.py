@@ -87,14 +87,18 @@ def test_a_part_of_the_slow_coordinate_has_the_first_coefficients(device: torch.
     like = torch.zeros((), dtype=torch.float64, device=device)
     own = splines(like)
     theta, points = random(own.parameters, like=like), points_in(LOWER, UPPER, 200, like)
-    part = own.until(3)
-    before = (points[:, 1] - LOWER[1]) / (UPPER[1] - LOWER[1]) <= own.reach(3)
-    assert 20 < int(before.sum()) < 180
-    assert part.slow.intervals == 3
-    assert own.reach(own.slow.intervals) == 1.0
-    assert close(plain(part, theta[: part.parameters], points[before]), plain(own, theta, points[before]), 1e-13)
-    longer = own.continued(theta, 3)
-    assert torch.equal(longer[: part.parameters], theta[: part.parameters])
+    assert own.span == (0.0, 1.0)
+    for first, last in ((0, 3), (2, 5)):
+        part, where = own.part(first, last)
+        (start, end), passed = part.span, (points[:, 1] - LOWER[1]) / (UPPER[1] - LOWER[1])
+        inside = (start <= passed) & (passed <= end)
+        assert 20 < int(inside.sum()) < 180
+        assert part.slow.intervals == last - first
+        assert len(theta[where]) == part.parameters
+        assert close(plain(part, theta[where], points[inside]), plain(own, theta, points[inside]), 1e-13)
+        assert (float(part.grids()[1][0]), float(part.grids()[1][-1])) == (0.0, 1.0)
+    longer, (_, where) = own.continued(theta, 3), own.part(0, 3)
+    assert torch.equal(longer[where], theta[where])
     end, middle = points.clone(), points.clone()
     end[:, 1], middle[:, 1] = UPPER[1], LOWER[1] + 0.95 * (UPPER[1] - LOWER[1])
     assert close(plain(own, longer, end), plain(own, longer, middle), 1e-12)
@@ -103,10 +107,9 @@ def test_a_part_of_the_slow_coordinate_has_the_first_coefficients(device: torch.
 def test_grids_are_in_the_order_of_coordinates(device: torch.device) -> None:
     like = torch.zeros((), dtype=torch.float64, device=device)
     own, swapped = splines(like), splines(like, axes=(1, 0))
-    assert [len(breaks) for breaks in own.grids() if breaks is not None] == [15, 8]
-    assert [len(breaks) for breaks in swapped.grids() if breaks is not None] == [8, 15]
+    assert [len(breaks) for breaks in own.grids()] == [15, 8]
+    assert [len(breaks) for breaks in swapped.grids()] == [8, 15]
     for breaks in own.grids():
-        assert breaks is not None
         assert (float(breaks[0]), float(breaks[-1])) == (0.0, 1.0)
 
 

@@ -170,7 +170,7 @@ class KAN:
         nonlinear = {**NONLINEAR, "products": NONLINEAR["products"] * count}
         if self.basis != "bspline" or self.knots == "uniform":
             nonlinear["parameters"] = None  # there are to be no adaptive knots
-        elif separable(problem) and not geometry.parameters:
+        elif separable(problem) and geometry.dimension == 2 and not geometry.parameters:
             separated = {**SEPARATED, "products": SEPARATED["products"] * count}
             affine, nonlinear = {**affine, **separated}, {**nonlinear, **separated}
         by_equations = affine if problem.affine else nonlinear

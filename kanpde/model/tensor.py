@@ -75,9 +75,10 @@ class TensorSplines:
         """Numbers that are held for each point and channel."""
         return self.fast.degree + self.slow.degree + 2
 
-    def grids(self) -> list[Tensor | None]:
-        """Return for every coordinate the breaks (G + 1,) of its splines in [0, 1]."""
-        return [0.5 * (self.basis(axis).breaks[0] + 1) for axis in range(len(self.lower))]
+    def grids(self) -> list[Tensor]:
+        """Return for every coordinate the breaks (G + 1,) of its splines, from 0 to 1."""
+        every = [self.basis(axis).breaks[0] for axis in range(len(self.lower))]
+        return [(breaks - breaks[0]) / (breaks[-1] - breaks[0]) for breaks in every]
 
     def basis(self, axis: int) -> BSpline:
         """Return the splines of a coordinate."""
@@ -87,14 +88,16 @@ class TensorSplines:
         """Return what was found for the intervals (G,) of each coordinate for the fast and the slow one."""
         return [found[0].new_zeros(1) if axis is None else found[axis] for axis in self.axes]
 
-    def reach(self, intervals: int) -> float:
-        """Return which part of the slow coordinate so many of its intervals are."""
-        return 1.0 if intervals == self.slow.intervals else 0.5 * (float(self.slow.breaks[0, intervals]) + 1)
+    @property
+    def span(self) -> tuple[float, float]:
+        """From where to where in the interval of the slow coordinate the splines are, as fractions of it."""
+        return 0.5 * (float(self.slow.breaks[0, 0]) + 1), 0.5 * (float(self.slow.breaks[0, -1]) + 1)
 
-    def until(self, intervals: int) -> TensorSplines:
-        """Return those whose slow coordinate ends after so many of its intervals."""
-        knots = self.slow.knots[:, : intervals + 2 * self.slow.degree + 1]
-        return replace(self, slow=replace(self.slow, knots=knots))
+    def part(self, first: int, last: int) -> tuple[TensorSplines, slice]:
+        """Return those on intervals first to last - 1 of the slow coordinate, and where their coefficients stand."""
+        k, line = self.slow.degree, self.fast.size * self.outputs
+        knots = self.slow.knots[:, first : last + 2 * k + 1]
+        return replace(self, slow=replace(self.slow, knots=knots)), slice(first * line, (last + k) * line)
 
     def neighbours(self, points: Tensor) -> tuple[Tensor, list[slice]]:
         """Return an order (N,) of points (N, 2) in which those of some neighbouring cells stand together, and these."""
