@@ -17,8 +17,8 @@ from kanpde.field import Points
 from kanpde.geometry import Geometry
 from kanpde.multiindex import IndexSet
 from kanpde.problem import NotKnown, Reference
+from kanpde.reference.fem.polynomials import PolynomialSpace
 from kanpde.reference.fem.radau import in_time, in_time_slope
-from kanpde.reference.fem.space import Space
 
 CHUNK = 50_000
 TIMES = 24
@@ -45,7 +45,7 @@ class FEM(Reference):
     def __init__(
         self,
         name: str,
-        space: Space,
+        space: PolynomialSpace,
         geometry: Geometry,
         states: ndarray,
         times: ndarray | None,
