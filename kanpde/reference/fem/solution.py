@@ -40,7 +40,7 @@ class FEM(Reference):
     once the mesh resolves the solution; before that (a front thinner than a cell) it can be too small.
     """
 
-    error_source = "three resolutions"
+    error_source = "two or three resolutions"
 
     def __init__(
         self,
