@@ -41,6 +41,8 @@ ALLOWED = {
     "matplotlib": {"plot"},
     "pytorch_optimizer": {"solver"},
     "skfem": {"reference"},
+    "ngsolve": {"reference"},
+    "netgen": {"reference"},
     "meshio": {"geometry", "reading", "record"},
 }
 
@@ -155,6 +157,7 @@ def test_folders_have_no_cycles() -> None:
         (("run",), ("omegaconf", "OmegaConf")),
         (("record",), ("matplotlib", "pyplot")),
         (("metrics",), ("skfem",)),
+        (("compare",), ("ngsolve", "Mesh")),
         (("problem",), ("meshio",)),
     ],
 )

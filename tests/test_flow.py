@@ -14,7 +14,7 @@ from kanpde.field import taylor_coefficients
 from kanpde.library import load_problem
 from kanpde.multiindex import IndexSet
 from kanpde.reference import ladder, solve_fem
-from kanpde.reference.fem import FlowForm, solve_flow
+from kanpde.reference.fem import FlowForm, Resolution, solve_flow
 from kanpde.reference.fem.dissection import elimination_order
 from kanpde.reference.fem.weakform import factorise
 
@@ -201,7 +201,7 @@ def test_where_two_values_meet_the_last_one_holds():
 
 def test_it_is_a_row_of_the_comparison():
     problem = cavity()
-    assert (4, 8, False) in ladder(problem)
+    assert Resolution(4, 8) in ladder(problem)
     solution = solve_fem(problem, 2, 4)
     assert solution.name == "fem-p2-4"
     assert solution.dofs == len(solution.form.free)

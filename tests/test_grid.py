@@ -14,6 +14,7 @@ from kanpde.geometry import Geometry, Mesh
 from kanpde.library import load_problem
 from kanpde.metrics import errors
 from kanpde.reference import exact, ladder, solve_fem
+from kanpde.reference.fem import Resolution
 from kanpde.reference.fem.grid import FreeGrid
 from kanpde.reference.fem.meshing import grid_of
 
@@ -74,7 +75,7 @@ def test_a_mesh_of_tetrahedra_is_refined_with_its_tags() -> None:
         "others": dirichlet("others", u),
     }
     problem = Problem(Mesh(points, cells, tags), equations, conditions, reference=exact(u))
-    assert ladder(problem)[0] == (1, 6, False)
+    assert ladder(problem)[0] == Resolution(1, 6)
     coarse, fine = (errors(solve_fem(problem, 2, cells).taylor, problem).rel_l2 for cells in (3, 6))
     assert fine < 1e-3
     assert log(coarse / fine, 2) > 2.5

@@ -26,7 +26,8 @@ from kanpde.reference.fem.dissection import elimination_order
 from kanpde.reference.fem.grid import Grid
 from kanpde.reference.fem.linearise import does_not_apply
 from kanpde.reference.fem.momentum import FlowEquations
-from kanpde.reference.fem.space import Space, Trace
+from kanpde.reference.fem.quadrature import Trace
+from kanpde.reference.fem.space import Space
 
 
 class FlowForm:

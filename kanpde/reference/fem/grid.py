@@ -121,14 +121,12 @@ class RefinedMesh(FreeGrid):
         times = round(log2(cells / coarse))
         if times < 0:
             raise KanpdeError(f"cells={cells}: {domain} has {coarse} cells per side already.")
-        kind = {2: MeshTri, 3: MeshTet}[domain.dimension]
-        self.mesh = kind(np.ascontiguousarray(domain.points.T), np.ascontiguousarray(domain.cells.T))
+        self.mesh = ascending(BOXES[domain.dimension](np.ascontiguousarray(domain.points.T), domain.cells.T))
         self._facets = {name: domain.facets[which] for name, which in domain.groups.items()}
         for _ in range(times):
-            finer = self.mesh.refined()
+            finer = ascending(self.mesh.refined())
             self._facets = {name: self._cut(facets, finer) for name, facets in self._facets.items()}
             self.mesh = finer
-
         self._times = times
 
     @property
@@ -154,6 +152,11 @@ class RefinedMesh(FreeGrid):
             a, b, c = corners.T
             pieces = [(a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca)]
         return np.concatenate([np.stack(piece, axis=1) for piece in pieces])
+
+
+def ascending(mesh: SkfemMesh) -> SkfemMesh:
+    """Return a mesh whose cells have their corners in ascending order, as the meshes of boxes have."""
+    return type(mesh)(mesh.p, np.ascontiguousarray(np.sort(mesh.t, axis=0)))
 
 
 def arrays_of(mesh: SkfemMesh) -> tuple[ndarray, ndarray]:

@@ -39,7 +39,8 @@ def newton(form: WeakForm) -> tuple[ndarray, int]:
         return matrix
 
     start = form.with_essential(rate, time)[0]
-    return iterate(start, form.free, lambda u: form.residual(u[None], rate, time)[0], jacobian)
+    free, ordering = form.eliminated()
+    return iterate(start, free, lambda u: form.residual(u[None], rate, time)[0], jacobian, ordering)
 
 
 def iterate(

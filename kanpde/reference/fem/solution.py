@@ -17,8 +17,8 @@ from kanpde.field import Points
 from kanpde.geometry import Geometry
 from kanpde.multiindex import IndexSet
 from kanpde.problem import NotKnown, Reference
+from kanpde.reference.fem.polynomials import PolynomialSpace
 from kanpde.reference.fem.radau import in_time, in_time_slope
-from kanpde.reference.fem.space import Space
 
 CHUNK = 50_000
 TIMES = 24
@@ -40,12 +40,12 @@ class FEM(Reference):
     once the mesh resolves the solution; before that (a front thinner than a cell) it can be too small.
     """
 
-    error_source = "three resolutions"
+    error_source = "two or three resolutions"
 
     def __init__(
         self,
         name: str,
-        space: Space,
+        space: PolynomialSpace,
         geometry: Geometry,
         states: ndarray,
         times: ndarray | None,

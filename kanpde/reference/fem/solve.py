@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
 
-from kanpde.errors import KanpdeError
+from kanpde.errors import KanpdeError, unknown_name
 from kanpde.geometry import Box, Geometry, Mesh, split, values_of
 from kanpde.problem import Problem
 from kanpde.reference.family import Family
@@ -18,9 +19,11 @@ from kanpde.reference.fem.linearise import StrongForm, does_not_apply
 from kanpde.reference.fem.meshing import coarser_of
 from kanpde.reference.fem.momentum import FlowEquations, is_flow
 from kanpde.reference.fem.newton import newton
+from kanpde.reference.fem.polynomials import PolynomialSpace
 from kanpde.reference.fem.radau import integrate
 from kanpde.reference.fem.solution import FEM
 from kanpde.reference.fem.space import Space
+from kanpde.reference.fem.tetrahedra import NGSolveSpace, installed
 from kanpde.reference.fem.weakform import WeakForm
 
 LADDERS = {
@@ -33,6 +36,8 @@ LADDERS = {
 }
 FLOWS = {2: ((2, 16), (2, 32), (2, 64), (3, 16), (3, 32), (4, 8), (4, 16), (4, 32)), 3: ((2, 4), (2, 8))}
 ADAPTIVE = ((2, 32), (4, 16), (4, 32))
+NGSOLVE = ((3, 4), (3, 8), (4, 4), (5, 4), (4, 8))
+SPACES: dict[str, Callable[..., PolynomialSpace]] = {"scikit-fem": Space, "ngsolve": NGSolveSpace}
 # Bounds of the tolerance of a time step, and the accuracy of the stages where the steps are given.
 TIGHTEST, LOOSEST, FIXED = 1e-9, 1e-4, 1e-9
 RATIO = 1.8
@@ -40,24 +45,32 @@ RATIO = 1.8
 
 
 class Resolution(NamedTuple):
-    """Degree and cells per side of a finite element solution, and whether its mesh follows the solution."""
+    """Degree, cells per side, whether the mesh follows the solution, and whose elements they are; see `solve_fem`."""
 
     order: int
     cells: int
     adaptive: bool = False
+    library: str = "scikit-fem"
 
     @property
     def name(self) -> str:
         """The name of the solution."""
-        return f"fem-p{self.order}-{self.cells}{'-adaptive' if self.adaptive else ''}"
+        elements = "fem" if self.library == "scikit-fem" else self.library
+        return f"{elements}-p{self.order}-{self.cells}{'-adaptive' if self.adaptive else ''}"
 
     def solve(self, problem: Problem) -> FEM | SolvedFlow | FEMFamily:
         """Return the solution of a problem, see `solve_fem`."""
-        return solve_fem(problem, self.order, self.cells, adaptive=self.adaptive)
+        return solve_fem(problem, self.order, self.cells, adaptive=self.adaptive, library=self.library)
 
 
 def solve_fem(
-    problem: Problem, order: int, cells: int, steps: int | None = None, *, adaptive: bool = False
+    problem: Problem,
+    order: int,
+    cells: int,
+    steps: int | None = None,
+    *,
+    adaptive: bool = False,
+    library: str = "scikit-fem",
 ) -> FEM | SolvedFlow | FEMFamily:
     """Return the solution with elements of degree `order` on `cells` cells per side, from the equation and conditions.
 
@@ -65,22 +78,29 @@ def solve_fem(
     tenth of cells^-(order + 1), which is what a solution that varies on the scale of the domain leaves in space.
     Of steady flow, velocities have this degree and the pressure one less. With parameters there is a solution for each
     value at which errors are measured. `adaptive`: the mesh of a plane domain follows a steady solution that is no
-    flow, and has at least as many triangles as the even one.
-    Raises KanpdeError if finite elements or adaptive meshes do not apply to the problem, for an order that there is no
-    element for, for fewer than 2 cells or 1 step, and if Newton's iteration or the time steps do not converge.
+    flow, and has at least as many triangles as the even one. `library`: whose elements; "ngsolve" has degree 1 to 6
+    for steady problems on boxes and imported meshes in three dimensions, where "scikit-fem" has degree 1 and 2.
+    Raises KanpdeError if finite elements, adaptive meshes or the library do not apply to the problem or are not there,
+    for an order that there is no element for, for fewer than 2 cells or 1 step, and if Newton's iteration or the time
+    steps do not converge.
     """
     if cells < 2:
         raise KanpdeError(f"cells={cells}: FEM needs at least 2 cells per side.")
     if steps is not None and steps < 1:
         raise KanpdeError(f"steps={steps}: FEM needs at least 1 time step.")
+    if library not in SPACES:
+        raise unknown_name("library", library, SPACES)
+    resolution = Resolution(order, cells, adaptive, library)
     if problem.geometry.parameters:
-        return FEMFamily(problem, Resolution(order, cells, adaptive), steps)
+        return FEMFamily(problem, resolution, steps)
+    if library != "scikit-fem" and (adaptive or is_flow(problem) or problem.geometry.time is not None):
+        raise does_not_apply(f"'{library}' solves steady problems that are no flow, on meshes that follow no solution")
     if adaptive:
         return _adapted(problem, order, cells)
     if is_flow(problem):
         return solve_flow(problem, order, cells)
     tolerance = min(max(0.1 * float(cells) ** -(order + 1), TIGHTEST), LOOSEST)
-    return _solve(problem, order, cells, steps, tolerance)
+    return _solve(problem, resolution, steps, tolerance)
 
 
 class FEMFamily(Family):
@@ -91,9 +111,8 @@ class FEMFamily(Family):
 
     def __init__(self, problem: Problem, resolution: Resolution, steps: int | None) -> None:
         def solved(**values: float) -> FEM | SolvedFlow:
-            solution = solve_fem(
-                problem.fixed(**values), resolution.order, resolution.cells, steps, adaptive=resolution.adaptive
-            )
+            order, cells, adaptive, library = resolution
+            solution = solve_fem(problem.fixed(**values), order, cells, steps, adaptive=adaptive, library=library)
             assert not isinstance(solution, FEMFamily)
             return solution
 
@@ -123,19 +142,31 @@ def ladder(problem: Problem) -> tuple[Resolution, ...]:
         StrongForm(problem)
     space, time = meshable(problem.geometry)
     steps = FLOWS[space.dimension] if flow else LADDERS[space.dimension, time is not None]
-    if isinstance(space, Mesh):
-        # It is refined as it is, so that its own cells give the resolutions; the first has a coarser one.
-        own = cells_of(space)
-        most = max(dofs_of(order, cells) for order, cells in steps)
-        steps = tuple((order, own * 2**times) for order in sorted({o for o, _ in steps}) for times in range(1, 8))
-        steps = tuple(step for step in steps if step[1] == 2 * own or dofs_of(*step) <= most)
+    steps = fitted(space, steps)
     if not flow:
         weak_form(problem, *steps[0])
     even = tuple(Resolution(*step) for step in steps)
-    if flow or time is not None or space.dimension != 2 or isinstance(space, Box):
+    if flow or time is not None:
+        return even
+    if space.dimension == 3 and installed() and not problem.periodic:
+        return (*even, *(Resolution(*step, library="ngsolve") for step in fitted(space, NGSOLVE)))
+    if space.dimension != 2 or isinstance(space, Box):
         return even
     following = (Resolution(order, cells, adaptive=True) for order, cells in ADAPTIVE)
     return (*even, *(row for row in following if not isinstance(space, Mesh) or row.cells >= 2 * cells_of(space)))
+
+
+def fitted(space: Geometry, steps: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    """Return degrees and cells per side, those of an imported mesh being its own ones.
+
+    It is refined as it is; the first mesh has a coarser one, and only the first may have more than the most dofs.
+    """
+    if not isinstance(space, Mesh):
+        return steps
+    own = cells_of(space)
+    most = max(dofs_of(order, cells) for order, cells in steps)
+    found = ((order, own * 2**times) for order in sorted({o for o, _ in steps}) for times in range(1, 8))
+    return tuple(step for step in found if step[1] == 2 * own or dofs_of(*step) <= most)
 
 
 def dofs_of(order: int, cells: int) -> int:
@@ -157,20 +188,23 @@ def meshable(geometry: Geometry) -> tuple[Geometry, Box | None]:
     return space, time
 
 
-def weak_form(problem: Problem, order: int, cells: int, grid: Grid | None = None) -> tuple[WeakForm, Box | None]:
+def weak_form(
+    problem: Problem, order: int, cells: int, grid: Grid | None = None, library: str = "scikit-fem"
+) -> tuple[WeakForm, Box | None]:
     """Return the Galerkin form of a problem with its interval of time; raise KanpdeError if it has none."""
     geometry = problem.geometry
     domain, time = meshable(geometry)
     strong = StrongForm(problem)
     periodic = tuple(domain.names.index(name) for name in problem.periodic if name != geometry.time)
-    return WeakForm(strong, Space(domain, order, cells, periodic, grid), time), time
+    return WeakForm(strong, SPACES[library](domain, order, cells, periodic, grid), time), time
 
 
 def _solve(
-    problem: Problem, order: int, cells: int, steps: int | None, tolerance: float, grid: Grid | None = None
+    problem: Problem, resolution: Resolution, steps: int | None, tolerance: float, grid: Grid | None = None
 ) -> FEM:
     began = perf_counter()
-    form, time = weak_form(problem, order, cells, grid)
+    order = resolution.order
+    form, time = weak_form(problem, order, resolution.cells, grid, resolution.library)
     ready = perf_counter()
     free = len(form.free)
     times = None
@@ -189,10 +223,11 @@ def _solve(
         if grid is None:
             return None
         looser = tolerance * (form.space.cells / grid.cells) ** min(order + 1, 4)
-        return _solve(problem, order, round(grid.cells), max(1, steps // 2) if steps else None, looser, grid)
+        fewer = resolution._replace(cells=round(grid.cells))
+        return _solve(problem, fewer, max(1, steps // 2) if steps else None, looser, grid)
 
     return FEM(
-        Resolution(order, cells).name,
+        resolution.name,
         form.space,
         problem.geometry,
         states.reshape(*states.shape[:2], form.unknowns, -1),
