@@ -119,7 +119,8 @@ class DampedGaussNewton(Solver):
         return State(state.theta, state.loss, memory, stopped)
 
     def kept(self, state: State) -> dict[str, Any]:
-        return {name: state.memory[name] for name in ("damping", *self.moving) if name in state.memory}
+        kept = {name: state.memory[name] for name in ("damping", *self.moving) if name in state.memory}
+        return {**kept, "damping": min(kept["damping"], self.damping)}  # it is large where a stage ended by rejections
 
     def saved(self, state: State) -> dict[str, Any]:
         names = ("damping", "growth", "history", *self.moving)
