@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -242,8 +241,8 @@ def finished_methods(folder: RunDirectory) -> list[Method]:
     path = folder.path / "results.json"
     if not path.is_file():
         return []
+    document = folder.read_results()
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
         floor = 0.0 if document["reference"] is None else document["reference"]["error"]
         return [
             Method(
@@ -268,5 +267,5 @@ def finished_methods(folder: RunDirectory) -> list[Method]:
             )
             for row in document["methods"]
         ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise KanpdeError(f"'{path}' cannot be read ({type(error).__name__}: {error}): start the run anew.") from error

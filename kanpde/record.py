@@ -346,6 +346,17 @@ class RunDirectory:
         with atomic(self.path / "results.json") as path:
             path.write_text(text + "\n", encoding="utf-8")
 
+    def read_results(self) -> dict[str, Any]:
+        """Return the content of results.json; raise KanpdeError if it is missing or damaged."""
+        path = self.path / "results.json"
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise KanpdeError(f"'{path}' cannot be read ({_first_line(error)}): start the run anew.") from None
+        if not isinstance(document, dict):
+            raise KanpdeError(f"'{path}' is not a mapping: start the run anew.")
+        return document
+
     def write_history(self, histories: Histories) -> None:
         """Write history.csv, one row per recorded iteration of each method, with the columns of `HISTORY`."""
         with atomic(self.path / "history.csv") as path, open(path, "w", newline="", encoding="utf-8") as file:

@@ -2,12 +2,13 @@
 
 from matplotlib.figure import Figure
 
+from kanpde.plot.comparison import draw_comparison
 from kanpde.plot.convergence import draw_convergence
 from kanpde.plot.maps import draw_solution
 from kanpde.plot.network import draw_network
 from kanpde.plot.points import draw_points
 from kanpde.plot.slices import draw_slices, has_slices
-from kanpde.plot.style import COLOURS, DIVERGING, SEQUENTIAL, STYLE, save, styled
+from kanpde.plot.style import COLOURS, DIVERGING, SEQUENTIAL, STYLE, as_png, save, styled
 
 __all__ = [
     "COLOURS",
@@ -15,6 +16,8 @@ __all__ = [
     "SEQUENTIAL",
     "STYLE",
     "Figure",
+    "as_png",
+    "draw_comparison",
     "draw_convergence",
     "draw_network",
     "draw_points",

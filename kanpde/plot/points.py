@@ -83,7 +83,7 @@ def _draw_map(axes: Axes, sample: Sample, residual: NDArray[np.float64], shown: 
     values = np.clip(residual, low, None).reshape(sample.shape)
     draw_map(axes, sample, values, cmap=RESIDUAL, norm=LogNorm(min(low, high / 10), high))
     size = min(max(6000 / max(len(shown), 1), 0.8), 8.0)
-    axes.scatter(*shown.T, s=size, color=COLOURS[1], linewidths=0, rasterized=True)
+    axes.scatter(shown[:, 0], shown[:, 1], s=size, color=COLOURS[1], linewidths=0, rasterized=True)
 
 
 def _draw_curve(axes: Axes, sample: Sample, residual: NDArray[np.float64], shown: NDArray[np.float64]) -> None:

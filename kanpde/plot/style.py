@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import wraps
+from io import BytesIO
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -132,3 +133,12 @@ def scale(values: NDArray[np.float64]) -> tuple[float, str]:
     most = largest(values)
     exponent = math.floor(math.log10(most)) if most > 0 else 0
     return (1.0, "") if -2 < exponent < 4 else (10.0**exponent, rf"  ($\times\,10^{{{exponent}}}$)")
+
+
+@styled
+def as_png(figure: Figure) -> bytes:
+    """Return a figure as the content of a PNG file."""
+    FigureCanvasAgg(figure)
+    content = BytesIO()
+    figure.savefig(content, format="png", metadata=FORMATS[".png"])
+    return content.getvalue()
