@@ -36,6 +36,7 @@ class Job:
 
     conditions: "hard" or "soft". slabs, corrections: see `March`; the baseline networks have them too. baseline: "all",
     "mlp", "fem" or "none". out: the run directory, by default runs/PROBLEM/DATE-TIME. threads: None takes every core.
+    pictures: whether to draw them, which takes a few seconds.
     """
 
     conditions: str = "hard"
@@ -46,6 +47,7 @@ class Job:
     device: str = "auto"
     threads: int | None = None
     out: str | None = None
+    pictures: bool = True
 
     def __post_init__(self) -> None:
         if self.baseline not in BASELINES:
@@ -204,7 +206,7 @@ class _Comparison:
         """Write the files that show the network's solution and how all trainings went."""
         self.folder.write_history(self.histories)
         self.folder.write_solution(run.sample)
-        for name in run.pictures:
+        for name in run.pictures if self.job.pictures else ():
             figure = draw_convergence(self.histories) if name == "convergence" else run.draw(name)
             save(figure, *self.folder.picture(name))
 

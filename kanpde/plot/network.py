@@ -18,14 +18,16 @@ from kanpde.plot.style import COLOURS, styled
 
 MOST_NODES = 8
 """Nodes of a layer that are shown, the most important ones."""
-MOST_FUNCTIONS = 24
+MOST_FUNCTIONS = 16
 """Functions of a deeper layer that are shown, the most important ones."""
 WIDTH, HEIGHT = 1.15, 0.46
 """Of the box of a function, in inches."""
 ROW, GAP, REACH = 0.64, 0.42, 1.5
 """Between the middles of rows, between boxes of a row, and of the lines between layers, in inches."""
 RADIUS = 0.13
-SIDE, TOP, BOTTOM = 0.45, 1.2, 0.8
+FLAT = 1e-9
+"""Range, relative to its values, of a function that is drawn as a constant: the rest is rounding."""
+SIDE, TOP, BOTTOM, LINE = 0.45, 1.0, 0.85, 0.2
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ def draw_network(
     kept = [list(range(len(inputs))), *(_most(share, MOST_NODES) for share in shares), list(range(len(outputs)))]
     functions = [_functions(layer, before, after) for layer, before, after in zip(layers, kept, kept[1:], strict=False)]
     rows = [len(kept[1]), *(len(boxes) for boxes in functions[1:]), *map(len, kept[2:])]
-    height = TOP + BOTTOM + ROW * max(rows)
+    heading = _title(name, note, layers, kept, shares)
+    height = TOP + LINE * heading.count("\n") + BOTTOM + ROW * max(rows)
     start = SIDE + RADIUS + 0.25
     first = start + len(inputs) * (WIDTH + GAP)
     reaches = [2 * REACH + WIDTH if boxes else REACH for boxes in functions[1:]]
@@ -72,13 +75,13 @@ def draw_network(
     for node in nodes:
         label = outputs[node.number] if len(outputs) > 1 else ""
         axes.text(node.x + RADIUS + 0.08, node.y, f"$N_{{{label}}}$" if label else "$N$", va="center", fontsize=11)
-    axes.text(SIDE, height - 0.22, _title(name, note, layers, kept, shares, outputs), va="top", fontsize=10)
-    caption = (
-        "$A$ meets the hard conditions, where $q = 0$. Per cent: share of the importance of a layer's nodes.\n"
-        "Each curve fills its box; grey line: 0"
-    )
-    caption += "; ticks: knots." if any(len(knots) for knots in layers[0].knots) else "."
-    axes.text(SIDE, 0.2, caption, fontsize=8, color="0.35", wrap=False)
+    axes.text(SIDE, height - 0.22, heading, va="top", fontsize=10)
+    caption = [
+        "$A$ meets the hard conditions, and $q = 0$ where they hold.",
+        "Per cent: share of the importance of a layer's nodes.",
+        "Each curve fills its box; grey line: 0" + ("; ticks: knots." if any(map(len, layers[0].knots)) else "."),
+    ]
+    axes.text(SIDE, 0.12, "\n".join(caption), fontsize=8, color="0.35", va="bottom")
     return figure
 
 
@@ -88,11 +91,11 @@ def _title(
     layers: Sequence[LayerEdges],
     kept: Sequence[Sequence[int]],
     shares: Sequence[NDArray[np.float64]],
-    outputs: Sequence[str],
 ) -> str:
     """Return what is shown, and how much of it is left out."""
     what = ", ".join(part for part in (name, note) if part)
-    lines = [f"{what}: the network $N$ of $u = A + q\\,N$" if what else "the network $N$ of $u = A + q\\,N$"]
+    lines = ["the network $N$ of $u = A + q\\,N$"]
+    lines[0] = f"{what}: {lines[0]}" if what else lines[0]
     for layer, numbers, share in zip(layers[:-1], kept[1:], shares, strict=False):
         total = len(layer.nodes)
         kind = "product nodes" if layer.sums == 0 else "sum nodes" if layer.sums == total else "nodes"
@@ -101,6 +104,10 @@ def _title(
             lines.append(f"the {len(numbers)} most important of {total} {kind}, {part:.3g} % of the importance")
         else:
             lines.append(f"{total} {kind if total > 1 else kind[:-1]}")
+    for number, layer in enumerate(layers[1:], start=1):
+        curved = int((~layer.straight[kept[number]][:, kept[number + 1]]).sum())
+        if curved > MOST_FUNCTIONS:
+            lines.append(f"the {MOST_FUNCTIONS} most important of {curved} functions between the nodes that are shown")
     return "\n".join(lines)
 
 
@@ -206,7 +213,8 @@ def _write_shares(axes: Axes, nodes: Sequence[Node], share: NDArray[np.float64])
     for node in nodes:
         part = 100 * float(share[node.number])
         text = f"{part:.0f} %" if part >= 1 else f"{part:.1g} %" if part >= 0.001 else "< 0.001 %"
-        axes.text(node.x, node.y + RADIUS + 0.03, text, ha="center", va="bottom", fontsize=7.5, zorder=4)
+        behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+        axes.text(node.x, node.y + RADIUS + 0.04, text, ha="center", va="bottom", fontsize=7.5, zorder=4, bbox=behind)
 
 
 def _draw_function(axes: Axes, layer: LayerEdges, edge: tuple[int, int], left: float, y: float) -> None:
@@ -214,16 +222,17 @@ def _draw_function(axes: Axes, layer: LayerEdges, edge: tuple[int, int], left: f
     i, node = edge
     x, values = layer.arguments[:, i].numpy(), layer.values[:, i, node].numpy()
     axes.add_patch(Rectangle((left, y - HEIGHT / 2), WIDTH, HEIGHT, facecolor="white", edgecolor="0.5", linewidth=0.6))
-    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
-    room = high - low or 1.0
+    low, high = float(values.min()), float(values.max())
+    room = max(high - low, FLAT * max(abs(low), abs(high))) or 1.0
 
     def across(z: NDArray[np.float64]) -> NDArray[np.float64]:
         return left + WIDTH * (z - x[0]) / ((x[-1] - x[0]) or 1.0)
 
     def up(value: NDArray[np.float64]) -> NDArray[np.float64]:
-        return y - 0.42 * HEIGHT + 0.84 * HEIGHT * (value - low) / room
+        return y + 0.84 * HEIGHT * (value - (low + high) / 2) / room
 
-    axes.plot([left, left + WIDTH], [float(up(np.zeros(1))[0])] * 2, color="0.75", linewidth=0.6, zorder=2)
+    if low <= 0 <= high:
+        axes.plot([left, left + WIDTH], [float(up(np.zeros(1))[0])] * 2, color="0.75", linewidth=0.6, zorder=2)
     knots = layer.knots[i].numpy()
     inside = knots[(knots > x[0]) & (knots < x[-1])]
     axes.vlines(across(inside), y - HEIGHT / 2, y - HEIGHT / 2 + 0.05, color="0.5", linewidth=0.4, zorder=2)

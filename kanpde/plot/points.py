@@ -54,7 +54,7 @@ def draw_points(sample: Sample, points: NDArray[np.float64], names: tuple[str, .
         figure,
         sample.problem,
         sample.where and f"slice {sample.where}",
-        f"{some} collocation points {note}".strip(),
+        f"{some} collocation points{note}",
         f"{left_out} more equations" if left_out else "",
     )
     return figure
@@ -70,9 +70,9 @@ def _near(
         axis = whole.axes[cut[0]]
         column, width = points[:, names.index(cut[0])], float(axis[-1] - axis[0])
         points = points[np.abs(column - sample.fixed[cut[0]]) <= NEAR * width]
-        note = f"near {cut[0]} = {sample.fixed[cut[0]]:g}"
+        note = f" within {NEAR * width:.3g} of it"
     elif cut:
-        note = f"of all {', '.join(cut)}"
+        note = f" of all {', '.join(cut)}"
     return points[:, [names.index(name) for name in sample.axes]], note
 
 
@@ -91,6 +91,8 @@ def _draw_curve(axes: Axes, sample: Sample, residual: NDArray[np.float64], shown
     axes.plot(x, np.where(residual > 0, residual, np.nan), color=COLOURS[0], linewidth=1)
     if np.nanmax(residual, initial=0.0) > 0:
         axes.set_yscale("log")
-    axes.plot(shown[:, 0], np.full(len(shown), 0.02), "|", color=COLOURS[1], transform=axes.get_xaxis_transform())
+    bottom = np.full(len(shown), 0.025)
+    place = axes.get_xaxis_transform()
+    axes.plot(shown[:, 0], bottom, "|", color=COLOURS[1], markersize=7, markeredgewidth=0.3, transform=place)
     axes.set(xlabel=sample.label(coordinate), ylabel="absolute residual")
     axes.grid(True)

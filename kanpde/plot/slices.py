@@ -55,6 +55,7 @@ def _draw_curves(sample: Sample, method: str) -> Figure:
             errors.axhline(0, color="0.6", linewidth=0.8)
             errors.set_title(f"{sample.label(name)}, {method} $-$ reference{factor}")
         for axes in rows[unknown]:
+            axes.locator_params(axis="x", nbins=6)
             axes.set_xlabel(sample.label(coordinate))
             axes.grid(True)
     # The legend has room of its own below the panels.

@@ -27,6 +27,8 @@ COLOURS: tuple[str, ...] = tuple(f"#{colour.lstrip('#')}" for colour in STYLE["a
 SEQUENTIAL: str = STYLE["image.cmap"]
 DIVERGING = "RdBu_r"
 """Colours of signed values, white at zero."""
+LETTERS = 10
+"""Letters of a title per inch."""
 FORMATS: dict[str, dict[str, Any]] = {
     ".png": {"Software": None},
     ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -80,8 +82,13 @@ def panels(rows: int, columns: int, width: float, height: float, between: float 
 
 
 def title(figure: Figure, *parts: str) -> None:
-    """Write the title of a figure from `panels`, of the parts that are not empty."""
-    figure.suptitle(", ".join(part for part in parts if part), y=1 - 0.15 / figure.get_figheight())
+    """Write the title of a figure from `panels`, of the parts that are not empty, in as many lines as they need."""
+    room, lines = LETTERS * figure.get_figwidth(), [""]
+    for part in filter(None, parts):
+        if lines[-1] and len(lines[-1]) + len(part) > room:
+            lines.append("")
+        lines[-1] += (", " if lines[-1] else "") + part
+    figure.suptitle("\n".join(lines), y=1 - 0.12 / figure.get_figheight())
 
 
 def draw_map(axes: Axes, sample: Sample, values: NDArray[np.float64], **colours: Any) -> None:
