@@ -1,5 +1,7 @@
 """Functions on edges add up to the network's nodes, and their importance is that of the definition."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from examples import small_kan
@@ -48,7 +50,7 @@ def test_functions_make_the_nodes(model: KAN) -> None:
 def test_scores_are_handed_from_the_outputs_to_the_inputs(model: KAN) -> None:
     layers = edge_functions(*network_of(model), POINTS)
     assert torch.equal(layers[-1].nodes, torch.ones(1, dtype=torch.float64))
-    for before, after in zip(layers, layers[1:], strict=False):
+    for before, after in pairwise(layers):
         assert torch.allclose(before.nodes, after.edges.sum(dim=1))
     first = layers[0]
     assert bool((first.edges[:, first.sums :] == first.nodes[first.sums :]).all())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil, floor, log10
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
@@ -77,13 +79,20 @@ def _near(
 
 
 def _draw_map(axes: Axes, sample: Sample, residual: NDArray[np.float64], shown: NDArray[np.float64]) -> None:
-    high = float(np.max(residual, where=np.isfinite(residual), initial=0.0)) or 1.0
-    positive = residual[np.isfinite(residual) & (residual > 0)]
-    low = max(float(np.quantile(positive, 0.02)), high * 10.0**-DECADES) if positive.size else high / 10
-    values = np.clip(residual, low, None).reshape(sample.shape)
-    draw_map(axes, sample, values, cmap=RESIDUAL, norm=LogNorm(min(low, high / 10), high))
+    low, high = _decades(residual)
+    values = np.clip(residual, 10.0**low, None).reshape(sample.shape)
+    draw_map(axes, sample, values, cmap=RESIDUAL, norm=LogNorm(10.0**low, 10.0**high))
     size = min(max(6000 / max(len(shown), 1), 0.8), 8.0)
     axes.scatter(shown[:, 0], shown[:, 1], s=size, color=COLOURS[1], linewidths=0, rasterized=True)
+
+
+def _decades(residual: NDArray[np.float64]) -> tuple[int, int]:
+    """Return the powers of ten between which a residual lies, but for its smallest values."""
+    positive = residual[np.isfinite(residual) & (residual > 0)]
+    if not positive.size:
+        return -1, 0
+    high = ceil(log10(float(positive.max())))
+    return max(min(floor(log10(float(np.quantile(positive, 0.02)))), high - 1), high - DECADES), high
 
 
 def _draw_curve(axes: Axes, sample: Sample, residual: NDArray[np.float64], shown: NDArray[np.float64]) -> None:

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from kanpde.errors import KanpdeError, unknown_name
@@ -27,6 +27,8 @@ COLOURS: tuple[str, ...] = tuple(f"#{colour.lstrip('#')}" for colour in STYLE["a
 SEQUENTIAL: str = STYLE["image.cmap"]
 DIVERGING = "RdBu_r"
 """Colours of signed values, white at zero."""
+GAP, BAR = 0.1, 0.12
+"""Between a map and its colours, and the width of these, in inches."""
 LETTERS = 10
 """Letters of a title per inch."""
 FORMATS: dict[str, dict[str, Any]] = {
@@ -112,9 +114,12 @@ def draw_map(axes: Axes, sample: Sample, values: NDArray[np.float64], **colours:
 
 def colour_bar(axes: Axes, image: ScalarMappable) -> None:
     """Draw the colours of an image beside it, with even ticks unless they are logarithmic."""
-    bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.04, 0.0, 0.05, 1.0)))
+    inches = axes.bbox.width / axes.figure.dpi
+    bar = axes.figure.colorbar(image, cax=axes.inset_axes((1 + GAP / inches, 0.0, BAR / inches, 1.0)))
     if type(image.norm).__name__ == "Normalize":
         bar.locator = MaxNLocator(6, steps=[1, 2, 5, 10])
+    else:
+        bar.ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def map_size(sample: Sample, size: float = 2.4) -> tuple[float, float]:
