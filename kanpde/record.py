@@ -220,16 +220,25 @@ def sample_solution(
 
 
 def residuals(taylor: Taylor, problem: Problem, at: Points) -> Tensor:
-    """Return the residuals of a problem's equations (point, equation); `taylor` has the scalars that they read, too."""
-    found = []
-    for part in at.array().split(RESIDUAL_CHUNK):
+    """Return the residuals of a problem's equations (point, equation); `taylor` has the scalars that they read, too.
+
+    They are nan where the solution has no derivatives, such as in a corner that its lift is singular in.
+    """
+    equations = tuple(problem.equations)
+
+    def of(part: Tensor) -> Tensor:
         points = Points.of(at.names, part)
-        indices = IndexSet(at.names, problem.derivatives(tuple(problem.equations), points))
-        with torch.no_grad():
+        try:
+            indices = IndexSet(at.names, problem.derivatives(equations, points))
             fields = problem.fields(indices, taylor(points, indices))
-            rows = [problem.residual_function(label)(*fields, points) for label in problem.equations]
-        found.append(torch.stack(rows, dim=1))
-    return torch.cat(found)
+            return torch.stack([problem.residual_function(label)(*fields, points) for label in equations], dim=1)
+        except KanpdeError:
+            if len(part) == 1:
+                return part.new_full((1, len(equations)), math.nan)
+            return torch.cat([of(half) for half in part.tensor_split(2)])
+
+    with torch.no_grad():
+        return torch.cat([of(part) for part in at.array().split(RESIDUAL_CHUNK)])
 
 
 def results(

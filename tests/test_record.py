@@ -297,6 +297,18 @@ def test_residuals_are_sampled_and_written(tmp_path):
     assert sample_solution(solution.taylor, problem).residual is None
 
 
+def test_residuals_are_nan_where_a_solution_has_no_derivatives():
+    def broken(at, indices):
+        if bool(((at.x == 1) & (at.t == 0)).any()):
+            raise KanpdeError("not finite")
+        return PLANE.reference.taylor(at, indices)
+
+    sample = sample_solution(PLANE.reference.taylor, PLANE, complete=broken)
+    where = np.isnan(sample.residual[:, 0])
+    assert sample.coordinates[where].tolist() == [[1, 0]]
+    assert np.allclose(sample.residual[~where], 1)
+
+
 def test_slices_and_snapshots_hold_what_they_say():
     problem = problem_on(Box(x=(0, 1), y=(0, 2), t=(0, 4)), lambda at: at.x + 10 * at.y + 100 * at.t)
     sample = sample_solution(off_by(problem, 0.0), problem)

@@ -140,11 +140,11 @@ def _draw_first(
     end = start + len(inputs) * (WIDTH + GAP)
     for i, name in enumerate(inputs):
         x = start + i * (WIDTH + GAP)
-        low, high = (float(layer.arguments[end, i]) for end in (0, -1))
+        low, high = (f"{float(layer.arguments[end, i]):.4g}".replace("-", "\N{MINUS SIGN}") for end in (0, -1))
         axes.plot([x - 0.14, x - 0.14], [ys[-1], top], color="0.6", linewidth=1, zorder=1)
         axes.add_patch(Circle((x - 0.14, top), RADIUS, facecolor="white", edgecolor="0.2", zorder=3))
         axes.text(x - 0.14, top, name, ha="center", va="center", fontsize=9, zorder=4)
-        axes.text(x + 0.06, top + 0.02, f"{low:.4g} to {high:.4g}", va="center", fontsize=8, color="0.35")
+        axes.text(x + 0.06, top + 0.02, f"{low} to {high}", va="center", fontsize=8, color="0.35")
         for y, number in zip(ys, kept, strict=True):
             axes.plot([x - 0.14, x], [y, y], color="0.6", linewidth=1, zorder=1)
             _draw_function(axes, layer, (i, number), x, y)
