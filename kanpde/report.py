@@ -38,7 +38,7 @@ CAPTIONS = {
 MOST_WITH_PICTURES = 24
 """Runs whose pictures are in the page, at most: a page of hundreds of megabytes opens in no browser."""
 PNG = b"\x89PNG\r\n\x1a\n"
-SAME_EVERYWHERE = ("out", "problem.name", "problem._target_", "seed")
+SAME_EVERYWHERE = ("out", "problem.name", "problem._target_", "pictures", "seed")
 """Settings that tell nothing about a method, or have a column of their own."""
 
 
@@ -340,7 +340,9 @@ def section(run: Left, number: int, base: Path) -> dict[str, Any]:
         "reference": reference_line(run),
         "notes": list(notes(run)),
         "pictures": pictures,
-        "without_pictures": few if number >= MOST_WITH_PICTURES else "There are no pictures: the run has not ended.",
+        "without_pictures": few
+        if number >= MOST_WITH_PICTURES
+        else "There are no pictures: they were not asked for, or the run has not ended.",
         "environment": list(environment(run.document.get("environment") or {})),
         "configuration": (run.directory / "config.yaml").read_text(encoding="utf-8"),
         "files": list(files(run.directory, base)),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from kanpde.metrics import Method
 from kanpde.plot.style import COLOURS, styled
@@ -47,6 +49,9 @@ def draw_comparison(methods: Sequence[Method], floor: float | None, name: str = 
         panels[0].plot([], [], marker, linestyle=joined, linewidth=1, color=colour, label=label)
     for axes, text in zip(panels, ("parameters or degrees of freedom", "training (s)"), strict=True):
         axes.set(xscale="log", yscale="log", xlabel=text)
+        low, high = axes.get_xlim()
+        axes.set_xlim(10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(True)
         if floor:
             axes.axhline(floor, color="0.35", linestyle="--", linewidth=1)
