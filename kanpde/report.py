@@ -330,9 +330,9 @@ def comparisons(runs: Sequence[Left]) -> Iterator[Shown]:
 def section(run: Left, number: int, base: Path) -> dict[str, Any]:
     """Return what the page says of one run."""
     pictures = list(own_pictures(run, base)) if number < MOST_WITH_PICTURES else []
-    few = (
-        f"Only the first {MOST_WITH_PICTURES} runs have their pictures in this page; those of others are linked below."
-    )
+    missing = "There are no pictures: they were not asked for, or the run has not ended."
+    if number >= MOST_WITH_PICTURES:
+        missing = f"Only the first {MOST_WITH_PICTURES} runs have their pictures in this page; others are linked below."
     return {
         "name": run.name,
         "anchor": anchor(number),
@@ -340,9 +340,7 @@ def section(run: Left, number: int, base: Path) -> dict[str, Any]:
         "reference": reference_line(run),
         "notes": list(notes(run)),
         "pictures": pictures,
-        "without_pictures": few
-        if number >= MOST_WITH_PICTURES
-        else "There are no pictures: they were not asked for, or the run has not ended.",
+        "without_pictures": missing,
         "environment": list(environment(run.document.get("environment") or {})),
         "configuration": (run.directory / "config.yaml").read_text(encoding="utf-8"),
         "files": list(files(run.directory, base)),

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -13,12 +14,23 @@ import kanpde
 from kanpde import KanpdeError, report
 from kanpde.cli import main
 from kanpde.metrics import Errors, Method
-from kanpde.plot import draw_convergence, save
+from kanpde.plot import STYLE, as_png, draw_convergence
 from kanpde.record import RunDirectory
 from kanpde.report import NAME, flattened, over_seeds, read_runs, settings_that_differ, write_report
 
 NASTY = "</td><script>document.title = 'changed'</script><img src=x onerror=alert(1)>"
 REFERENCE = {"name": "exact", "error": 1e-10, "error_source": "closed form"}
+
+
+@pytest.fixture(autouse=True)
+def _coarse(monkeypatch):
+    monkeypatch.setitem(STYLE, "savefig.dpi", 40)
+
+
+@cache
+def picture():
+    """Return a picture as PNG."""
+    return as_png(draw_convergence({}))
 
 
 def method(name="kan", error=1e-6, parameters=200, seconds=2.5, stopped="ended"):
@@ -37,7 +49,9 @@ def leave(path, methods, problem="poisson2d", pictures=True, reference=REFERENCE
         environment = {"versions": {"kanpde": "1.2.3"}, "processor": "fast", "memory_gib": 16.0, "threads": 1}
         folder.write_results({**document, "scalars": {}, "environment": environment})
     if pictures:
-        save(draw_convergence({}), *folder.picture("convergence"))
+        png, pdf = folder.picture("convergence")
+        png.write_bytes(picture())
+        pdf.write_bytes(b"%PDF")
     return path
 
 
@@ -101,7 +115,7 @@ def test_several_runs_share_a_page(runs, monkeypatch, tmp_path):
     path = write_report([runs / "two", runs / "one", runs / "two"])
     assert path == Path(NAME)
     page = Page(path)
-    rows = [row for row in page.cells if len(row) == 13]
+    rows = [row for row in page.cells if len(row) == 14]
     assert [row[:5] for row in rows] == [
         ["two", "poisson2d", "1", "9", "kan"],
         ["two", "poisson2d", "1", "9", "mlp"],
@@ -109,7 +123,7 @@ def test_several_runs_share_a_page(runs, monkeypatch, tmp_path):
         ["one", "poisson2d", "0", "8", "mlp"],
         ["one", "poisson2d", "0", "8", "fem-p2-8"],
     ]
-    assert rows[1][6:9] == ["-", "-", "-"]
+    assert rows[1][6:10] == ["-", "-", "-", "-"]
     places = [link["href"] for link in page.all("a")]
     anchors = {f"#{section['id']}" for section in page.all("section")}
     assert anchors == {"#run-1", "#run-2"}
