@@ -17,7 +17,7 @@ from torch import Tensor
 
 from kanpde.errors import KanpdeError
 from kanpde.field import Points
-from kanpde.full import products
+from kanpde.full import Search, products
 from kanpde.geometry import Box
 from kanpde.model import KAN, MLP, Ansatz, Network
 from kanpde.multiindex import IndexSet
@@ -213,15 +213,15 @@ def last_points(trainer: Trainer, position: Position) -> Tensor:
 
     Those of a solution with all products of splines are the Gauss points in their cells.
     """
-    search, collocation = position.search, trainer.collocation
+    search, collocation = None if position.search is None else Search(**position.search), trainer.collocation
     network, _ = trainer.found(replace(position, best={"bases": position.bases, "theta": position.theta}))
     residuals: Residuals
-    if search is not None and (search["found"] or position.phase == "full"):
+    if search is not None and (search.found or position.phase == "full"):
         assert isinstance(trainer.model, KAN)
-        splines = products(trainer.model, trainer.problem, trainer.like)
-        fast, slow = search["fast"].to(trainer.like), search["slow"].to(trainer.like)
-        splines = replace(splines, fast=replace(splines.fast, knots=fast), slow=replace(splines.slow, knots=slow))
-        residuals = collocation.in_cells(splines, search["intervals"], search["more"]).residuals
+        start = products(trainer.model, trainer.problem, trainer.like)
+        fast = replace(start.fast, knots=search.fast.to(trainer.like))
+        slow = replace(start.slow, knots=search.slow.to(trainer.like))
+        residuals = collocation.in_cells(replace(start, fast=fast, slow=slow), search.intervals, search.more).residuals
     else:
         assert position.drawn is not None
         drawn = position.drawn.to(trainer.like)
