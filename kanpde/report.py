@@ -38,6 +38,8 @@ CAPTIONS = {
 MOST_WITH_PICTURES = 24
 """Runs whose pictures are in the page, at most: a page of hundreds of megabytes opens in no browser."""
 PNG = b"\x89PNG\r\n\x1a\n"
+HEADER = 24
+"""Bytes of a PNG file up to its width and height."""
 SAME_EVERYWHERE = ("out", "problem.name", "problem._target_", "pictures", "seed")
 """Settings that tell nothing about a method, or have a column of their own."""
 
@@ -241,7 +243,7 @@ def method_rows(runs: Sequence[Left], differing: Sequence[str], base: Path) -> I
                 row += [
                     Cell(run.name, run.name, "name", f"#{anchor(number)}"),
                     Cell(run.problem, run.problem, "name"),
-                    counted(run.config.get("seed")),
+                    Cell(str(run.config.get("seed", "-")), str(run.config.get("seed", "")), "number"),
                     *(Cell(settings.get(key, ""), settings.get(key, "")) for key in differing),
                 ]
             row += [Cell(str(method.name), str(method.name), "name"), counted(method.parameters)]
@@ -303,7 +305,7 @@ def over_seeds(runs: Sequence[Left]) -> dict[str, Any]:
                 Cell("at the floor", repr(floor), "number floor") if middle <= floor else measured(middle),
                 measured(min(found), floor),
                 measured(max(found), floor),
-                timed(median(method.seconds["train"] for method in methods), 2),
+                timed(median(method.seconds["train"] or math.nan for method in methods), 2),
             ]
         )
     numbers = ("runs", "median relative L2", "least", "greatest", "median training s")
@@ -396,13 +398,13 @@ def own_pictures(run: Left, base: Path) -> Iterator[Shown]:
             beside = [path.with_suffix(kind) for kind in (".pdf", ".png")]
             links = [(file.suffix[1:].upper(), link(file, base)) for file in beside if file.is_file()]
             content = path.read_bytes()
-            if content.startswith(PNG):
+            if content.startswith(PNG) and len(content) > HEADER:
                 yield embedded(content, caption, links)
 
 
 def embedded(content: bytes, caption: str, links: Sequence[tuple[str, str]] = ()) -> Shown:
     """Return a PNG file as part of the page, in the size of print at 96 pixels per inch."""
-    width, height = struct.unpack(">II", content[16:24])
+    width, height = struct.unpack(">II", content[HEADER - 8 : HEADER])
     source = "data:image/png;base64," + b64encode(content).decode()
     return Shown(source, round(width * 96 / 150), round(height * 96 / 150), caption, links)
 

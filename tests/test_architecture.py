@@ -42,6 +42,7 @@ ALLOWED = {
     "omegaconf": {"cli"},
     "matplotlib": {"plot"},
     "jinja2": {"report"},
+    "markupsafe": {"report"},
     "pytorch_optimizer": {"solver"},
     "skfem": {"reference"},
     "ngsolve": {"reference"},

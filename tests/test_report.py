@@ -171,6 +171,17 @@ def test_pages_are_the_same_each_time(runs):
     assert write_report([runs]).read_bytes() == first
 
 
+def test_what_is_odd_is_shown_as_it_is(tmp_path):
+    row = {**method(), "seconds": {"setup": 0.0, "train": None, "evaluate_1e5": None}}
+    for number in range(2):
+        path = leave(tmp_path / f"runs/{number}", [row], seed="many", pictures=False)
+        (path / "pictures").mkdir()
+        (path / "pictures/solution.png").write_bytes(report.PNG)
+    page = Page(write_report([tmp_path / "runs"]))
+    assert [row[2] for row in page.cells if len(row) == 13] == ["many", "many"]
+    assert len(page.all("img")) == 1
+
+
 def test_medians_over_seeds(tmp_path):
     for seed, error in enumerate((3e-6, 1e-6, 2e-6)):
         leave(tmp_path / f"runs/{seed}", [method("kan", error), method("mlp", 1e-12)], seed=seed, pictures=False)

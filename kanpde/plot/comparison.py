@@ -13,6 +13,8 @@ from kanpde.metrics import Method
 from kanpde.plot.style import COLOURS, styled
 
 MARKERS = "osD^vPX*"
+LEAST_SECONDS = 1e-4
+"""Seconds of methods that took less or did not tell: the axis is logarithmic."""
 
 
 def family(name: str) -> str:
@@ -68,4 +70,4 @@ def _size(method: Method) -> float:
 
 
 def _seconds(method: Method) -> float:
-    return max(float(method.seconds["train"]), 1e-4)
+    return max(float(method.seconds["train"] or 0.0), LEAST_SECONDS)
