@@ -363,7 +363,7 @@ class RunDirectory:
         except (OSError, ValueError) as error:
             raise KanpdeError(f"'{path}' cannot be read ({_first_line(error)}): start the run anew.") from None
         if not isinstance(document, dict):
-            raise KanpdeError(f"'{path}' is not a mapping: start the run anew.")
+            raise KanpdeError(f"'{path}' cannot be read (it is not a mapping): start the run anew.")
         return document
 
     def write_history(self, histories: Histories) -> None:

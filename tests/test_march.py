@@ -28,7 +28,7 @@ from kanpde import (
     periodic,
 )
 from kanpde.library import load_problem
-from kanpde.march import March, Piece, Slabs, Solution, slab_problems
+from kanpde.march import March, Slabs, Solution, slab_problems
 from kanpde.metrics import errors
 from kanpde.multiindex import IndexSet
 from kanpde.problem import Condition
@@ -134,7 +134,7 @@ def test_slabs_hand_over_exactly(name: str, mode: str, device: torch.device) -> 
     assert len(solution.slabs) == 3
     assert max(jumps(solution, order=int(velocity))) <= 1e-13
     piece = solution.slabs[1][0]
-    wrong = Piece(piece.ansatz, piece.network, 1.01 * piece.theta)
+    wrong = replace(piece, theta=1.01 * piece.theta)
     changed = replace(solution, slabs=(solution.slabs[0], (wrong,), solution.slabs[2]))
     found = jumps(changed, order=int(velocity))
     assert found[0] <= 1e-13  # whatever the parameters are
