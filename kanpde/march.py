@@ -221,7 +221,8 @@ def last_points(trainer: Trainer, position: Position) -> Tensor:
         start = products(trainer.model, trainer.problem, trainer.like)
         fast = replace(start.fast, knots=search.fast.to(trainer.like))
         slow = replace(start.slow, knots=search.slow.to(trainer.like))
-        residuals = collocation.in_cells(replace(start, fast=fast, slow=slow), search.intervals, search.more).residuals
+        part, _ = replace(start, fast=fast, slow=slow).part(search.begun, search.ended)
+        residuals = collocation.in_cells(part, search.more).residuals
     else:
         assert position.drawn is not None
         drawn = position.drawn.to(trainer.like)
