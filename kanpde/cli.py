@@ -29,6 +29,7 @@ from kanpde.display import wide_console
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.march import slab_problems
 from kanpde.record import RunDirectory
+from kanpde.report import write_report
 
 Task = Callable[[dict[str, Any]], None]
 
@@ -47,7 +48,7 @@ GROUPS: dict[str, dict[str, type]] = {
     "sampling": {"default": kanpde.Sampling},
     "budget": {"default": kanpde.Budget},
 }
-COMMANDS = ("check", "list")
+COMMANDS = ("check", "list", "report")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,6 +74,9 @@ def dispatch(arguments: list[str]) -> int:
         if len(arguments) > 1:
             raise KanpdeError(f"'kanpde list' takes no arguments, got {' '.join(arguments[1:])}.")
         list_problems()
+        return 0
+    if arguments[:1] == ["report"]:
+        run_report(arguments[1:])
         return 0
     for argument in arguments:
         key, _, value = argument.partition("=")
@@ -108,6 +112,18 @@ def run_check(config: dict[str, Any]) -> None:
                 f"the reference leaves a residual of {row.residual:.1e} in '{row.label}': correct the equation,"
                 " its data or the reference."
             )
+
+
+def run_report(arguments: list[str]) -> None:
+    """Write the page about the runs in the directories that the arguments name, to out=FILE if that is among them."""
+    outs = [argument.partition("=")[2] for argument in arguments if argument.startswith("out=")]
+    directories = [argument for argument in arguments if not argument.startswith("out=")]
+    for argument in directories:
+        if argument.startswith("-"):
+            raise KanpdeError(f"'kanpde report' has no option '{argument}': give DIR... and, if you like, out=FILE.")
+    if len(outs) > 1:
+        raise KanpdeError(f"out={outs[1]}: there is one page, give out=FILE once.")
+    print(f"report: {write_report(directories, outs[0] if outs else None)}")
 
 
 def resume(text: str) -> None:

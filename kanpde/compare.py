@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +12,20 @@ import torch
 
 from kanpde.check import Row, check, most_parameters
 from kanpde.display import Display, shown_error
+from kanpde.environment import environment
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.march import check_corrections, shown, slab_problems
 from kanpde.metrics import ErrorMeasure, Errors, Method, evaluation_seconds
 from kanpde.model import KAN, MLP
-from kanpde.plot import plot_convergence, plot_solution
+from kanpde.plot import draw_convergence, save
 from kanpde.problem import Problem
-from kanpde.record import RunDirectory, results, sample_solution
+from kanpde.record import RunDirectory, results
 from kanpde.reference.fem import Resolution, ladder
 from kanpde.run import Run, choose_device, solve, suited_solver
 from kanpde.sampling import Sampling
 from kanpde.solver import LBFGS, Adam, Auto, Chain, Solver
 from kanpde.threads import default_threads
 from kanpde.training import Budget
-from kanpde.version import __version__
 
 BASELINES = ("all", "fem", "mlp", "none")
 
@@ -39,6 +36,7 @@ class Job:
 
     conditions: "hard" or "soft". slabs, corrections: see `March`; the baseline networks have them too. baseline: "all",
     "mlp", "fem" or "none". out: the run directory, by default runs/PROBLEM/DATE-TIME. threads: None takes every core.
+    pictures: whether to draw them, which takes a few seconds.
     """
 
     conditions: str = "hard"
@@ -49,6 +47,7 @@ class Job:
     device: str = "auto"
     threads: int | None = None
     out: str | None = None
+    pictures: bool = True
 
     def __post_init__(self) -> None:
         if self.baseline not in BASELINES:
@@ -132,6 +131,7 @@ class _Comparison:
             self.ladder = ()
         self.problem = problem
         self.measure = ErrorMeasure(problem) if problem.reference is not None else None
+        self.environment = {**environment(choose_device(job.device)), "threads": job.threads or "auto"}
         self.methods = {method.name: method for method in finished_methods(folder)}
         self.histories: dict[str, Sequence[Mapping[str, Any]]] = {}
 
@@ -194,7 +194,7 @@ class _Comparison:
 
     def _add(self, method: Method) -> None:
         self.methods[method.name] = method
-        self.folder.write_results(results(self.problem, list(self.methods.values())))
+        self.folder.write_results(results(self.problem, list(self.methods.values()), environment=self.environment))
         error = "" if method.errors is None else f" {shown_error(method.errors)},"
         self.display.say(f"{method.name}:{error} {method.seconds['train']:.2f} s, {method.stopped}")
         for name, value in method.scalars.items():
@@ -205,12 +205,10 @@ class _Comparison:
     def _leave(self, run: Run) -> None:
         """Write the files that show the network's solution and how all trainings went."""
         self.folder.write_history(self.histories)
-        sample = sample_solution(run.taylor, self.problem)
-        self.folder.write_solution(sample)
-        method = next(iter(self.methods.values()))
-        rel_l2 = method.errors.rel_l2 if method.errors else None
-        plot_solution(sample, self.folder.solution_picture, method.name, rel_l2)
-        plot_convergence(self.histories, self.folder.convergence_picture)
+        self.folder.write_solution(run.sample)
+        for name in run.pictures if self.job.pictures else ():
+            figure = draw_convergence(self.histories) if name == "convergence" else run.draw(name)
+            save(figure, *self.folder.picture(name))
 
 
 def introduction(
@@ -227,8 +225,7 @@ def introduction(
         yield f"slabs {shown(job.slabs)}, corrections {job.corrections}: as many networks, one after the other"
     threads = job.threads or default_threads(most_parameters(problem, model))
     yield f"device {device}, float64, {threads} thread{'s' if threads > 1 else ''}, seed {job.seed}"
-    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "scipy", "scikit-fem"))
-    yield f"kanpde {__version__}, Python {platform.python_version()}, {packages}"
+    yield ", ".join(f"{name} {version}" for name, version in environment(device)["versions"].items())
 
 
 def mlp_of_size(parameters: int, inputs: int, outputs: int) -> MLP:
@@ -246,8 +243,8 @@ def finished_methods(folder: RunDirectory) -> list[Method]:
     path = folder.path / "results.json"
     if not path.is_file():
         return []
+    document = folder.read_results()
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
         floor = 0.0 if document["reference"] is None else document["reference"]["error"]
         return [
             Method(
@@ -272,5 +269,5 @@ def finished_methods(folder: RunDirectory) -> list[Method]:
             )
             for row in document["methods"]
         ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise KanpdeError(f"'{path}' cannot be read ({type(error).__name__}: {error}): start the run anew.") from error

@@ -6,7 +6,7 @@ A slab goes on from the frozen solution of the slab before. A correction is one 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import isfinite, sqrt
@@ -17,10 +17,12 @@ from torch import Tensor
 
 from kanpde.errors import KanpdeError
 from kanpde.field import Points
+from kanpde.full import Search, products
 from kanpde.geometry import Box
 from kanpde.model import KAN, MLP, Ansatz, Network
 from kanpde.multiindex import IndexSet
 from kanpde.problem import Dirichlet, InitialVelocity, Problem
+from kanpde.residual import Residuals
 from kanpde.sampling import Sampling
 from kanpde.solver import Solver
 from kanpde.training import RESOLVED, Budget, Checkpoint, Position, Progress, Row, Trainer
@@ -32,11 +34,12 @@ SEED_STEP = 15_485_863
 
 @dataclass(frozen=True)
 class Piece:
-    """A trained network in its ansatz."""
+    """A trained network in its ansatz; `collocation` gives the interior points (N, d) of its last stage."""
 
     ansatz: Ansatz
     network: Network
     theta: Tensor
+    collocation: Callable[[], Tensor]
 
     def taylor(self, at: Points, indices: IndexSet) -> Tensor:
         """Return Taylor coefficients (channel, point, unknown)."""
@@ -202,7 +205,32 @@ class March:
             position.stopped.replace("budget of", "its share of the budget,") if shared else position.stopped
         )
         self.positions.append(position)
-        return Piece(trainer.ansatz, network, theta), position
+        return Piece(trainer.ansatz, network, theta, lambda: last_points(trainer, position)), position
+
+
+def last_points(trainer: Trainer, position: Position) -> Tensor:
+    """Return the interior points (N, d) of the last stage of a training that has ended.
+
+    Those of a solution with all products of splines are the Gauss points in their cells.
+    """
+    search, collocation = None if position.search is None else Search(**position.search), trainer.collocation
+    network, _ = trainer.found(replace(position, best={"bases": position.bases, "theta": position.theta}))
+    residuals: Residuals
+    if search is not None and (search.found or position.phase == "full"):
+        assert isinstance(trainer.model, KAN)
+        start = products(trainer.model, trainer.problem, trainer.like)
+        fast = replace(start.fast, knots=search.fast.to(trainer.like))
+        slow = replace(start.slow, knots=search.slow.to(trainer.like))
+        part, _ = replace(start, fast=fast, slow=slow).part(search.begun, search.ended)
+        residuals = collocation.in_cells(part, search.more).residuals
+    else:
+        assert position.drawn is not None
+        drawn = position.drawn.to(trainer.like)
+        residuals = collocation.system(
+            network, drawn, position.stage, position.draws, position.redraws, horizon=position.horizon
+        )
+    equations = tuple(trainer.problem.equations)
+    return torch.cat([batch.at.array() for batch in residuals.batches if batch.labels == equations])
 
 
 def check_corrections(corrections: int) -> None:

@@ -239,7 +239,8 @@ class Problem:
     `equations` maps a name to a function of the unknowns and `at`, named by its arguments:
     `def momentum(u, at): return u.d("t") + u * u.d("x") - nu * u.d("xx")`. It returns the residual (N,).
     `constraints` hold at points of their own: observations, means, differences. `scalars` are the unknown numbers that
-    equations name beside the unknown functions.
+    equations name beside the unknown functions. `units` of coordinates and unknowns are written in pictures:
+    `units={"x": "m", "u": "K"}`.
     `name`, `description`, `arguments` and `origin`, a hash of its text and of these, are filled in from the file that a
     problem was loaded from.
     Raises KanpdeError for an equation without unknowns, for a condition or constraint on an unknown that no equation
@@ -254,6 +255,7 @@ class Problem:
     reference: Reference | None = None
     constraints: Mapping[str, Constraint] = field(default_factory=dict)
     scalars: Mapping[str, Scalar] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
     name: str = "problem"
     description: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -263,6 +265,9 @@ class Problem:
         if not self.equations:
             raise KanpdeError(f"problem '{self.name}' has no equations: give equations={{'name': function}}.")
         self._check_scalars()
+        for name in self.units:
+            if name not in (*self.geometry.names, *self.names):
+                raise unknown_name("name in units:", name, (*self.geometry.names, *self.names))
         for label, condition in self.conditions.items():
             if isinstance(condition, Periodic):
                 self._check_periodic(label, condition)

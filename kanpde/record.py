@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import strftime
 from typing import Any
+from xml.etree import ElementTree
 
 import h5py
 import meshio
@@ -19,6 +22,7 @@ import numpy as np
 import torch
 import yaml  # type: ignore[import-untyped]
 from numpy.typing import NDArray
+from torch import Tensor
 
 from kanpde.errors import KanpdeError
 from kanpde.field import Points
@@ -33,6 +37,8 @@ Histories = Mapping[str, Sequence[Mapping[str, Any]]]
 HISTORY = ("method", "slab", "correction", "stage", "iteration", "seconds", "loss", "held_out", "parameters")
 GRID = {1: 1001, 2: 201, 3: 51}
 """Points per axis of a sampled solution; odd, so that the middle of the box is among them."""
+RESIDUAL_CHUNK = 4096
+"""Points at which residuals are computed at once, so that memory is bounded."""
 CELLS: dict[int, tuple[str, tuple[tuple[int, ...], ...]]] = {
     1: ("line", ((0,), (1,))),
     2: ("quad", ((0, 0), (1, 0), (1, 1), (0, 1))),
@@ -50,7 +56,9 @@ class Sample:
 
     `axes` are the grid's values along the coordinates that vary, the last one fastest. `coordinates` is
     (point, coordinate); `solution` and `reference`, None if there is none, are (point, unknown), and nan at points
-    outside the domain, for which `inside` (point,) is false.
+    outside the domain, for which `inside` (point,) is false. So is `residual` (point, equation), None if it is not
+    known, of the equations named in `equations`. `time` is the coordinate of time, if that varies, and `units` are
+    those of coordinates and unknowns, as far as they have any.
     """
 
     problem: str
@@ -62,6 +70,10 @@ class Sample:
     solution: NDArray[np.float64]
     reference: NDArray[np.float64] | None
     inside: NDArray[np.bool_]
+    residual: NDArray[np.float64] | None = None
+    equations: tuple[str, ...] = ()
+    time: str | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -80,37 +92,73 @@ class Sample:
         return {name: values for name, values in named.items() if values is not None}
 
     @property
+    def columns(self) -> dict[str, NDArray[np.float64]]:
+        """The values (point,) of each field of each unknown, and of the residual of each equation, by name."""
+        named = {
+            label if len(self.unknowns) == 1 else f"{label}_{unknown}": column
+            for label, values in self.fields.items()
+            for unknown, column in zip(self.unknowns, values.T, strict=True)
+        }
+        if self.residual is not None:
+            named |= {f"residual_{label}": r for label, r in zip(self.equations, self.residual.T, strict=True)}
+        return named
+
+    @property
     def where(self) -> str:
         """Where the slice lies, for example "z = 0.5"; empty if the sample covers the box."""
         return ", ".join(f"{name} = {value:g}" for name, value in self.fixed.items())
+
+    def label(self, name: str) -> str:
+        """Return the name of a coordinate or an unknown with its unit, if it has one: "x (m)"."""
+        unit = self.units.get(name.split(" at ")[0])
+        return f"{name} ({unit})" if unit else name
 
     def plane(self) -> Sample:
         """Return the middle plane of a sample with three axes, and any other sample as it is."""
         if len(self.axes) < 3:
             return self
-        *kept, last = self.axes
-        middle = len(self.axes[last]) // 2
+        last = list(self.axes)[-1]
+        return self.cut(last, len(self.axes[last]) // 2)
 
-        def cut(values: NDArray[Any]) -> NDArray[Any]:
-            return values.reshape(*self.shape, -1)[:, :, middle].reshape(-1, values.shape[1])
+    def snapshots(self, count: int | None = None) -> list[tuple[float, Sample]]:
+        """Return the times of so many slices, evenly distributed with both ends, and what they hold; None for all."""
+        assert self.time is not None
+        times = self.axes[self.time]
+        numbers = range(len(times)) if count is None else np.linspace(0, len(times) - 1, count).round().astype(int)
+        return [(float(times[number]), self.cut(self.time, int(number))) for number in numbers]
 
-        return Sample(
-            self.problem,
-            self.unknowns,
-            self.names,
-            {name: self.axes[name] for name in kept},
-            {**self.fixed, last: float(self.axes[last][middle])},
-            cut(self.coordinates),
-            cut(self.solution),
-            None if self.reference is None else cut(self.reference),
-            cut(self.inside[:, None])[:, 0],
+    def cut(self, axis: str, number: int) -> Sample:
+        """Return the slice at one of the grid's values along an axis."""
+        place = list(self.axes).index(axis)
+
+        def part(values: NDArray[Any]) -> NDArray[Any]:
+            grid = values.reshape(*self.shape, *values.shape[1:])
+            return np.ascontiguousarray(grid.take(number, axis=place).reshape(-1, *values.shape[1:]))
+
+        return replace(
+            self,
+            axes={name: values for name, values in self.axes.items() if name != axis},
+            fixed={**self.fixed, axis: float(self.axes[axis][number])},
+            coordinates=part(self.coordinates),
+            solution=part(self.solution),
+            reference=None if self.reference is None else part(self.reference),
+            inside=part(self.inside),
+            residual=None if self.residual is None else part(self.residual),
+            time=None if axis == self.time else self.time,
         )
 
 
 def sample_solution(
-    taylor: Taylor, problem: Problem, reference: Reference | None = None, device: torch.device | str = "cpu"
+    taylor: Taylor,
+    problem: Problem,
+    reference: Reference | None = None,
+    device: torch.device | str = "cpu",
+    *,
+    complete: Taylor | None = None,
 ) -> Sample:
     """Return a solution and the reference, by default the problem's own, on a uniform grid over the bounding box.
+
+    `complete` are the unknowns and the scalars that the equations read; with it the residuals are sampled too.
 
     With more than three coordinates the grid is a plane through the middle of the box, along the first two
     coordinates in space. With parameters it is the solution at their lower ends, middles and upper ends, as if these
@@ -135,22 +183,28 @@ def sample_solution(
     if not inside.any():
         raise KanpdeError(f"no point of the grid of a picture is in {geometry}: it is too thin to be shown.")
 
-    def values(taylor: Taylor) -> NDArray[np.float64]:
+    def each(of: Callable[[Points], Tensor], width: int) -> NDArray[np.float64]:
+        """Return the columns that a function has at points, for one member after the other."""
         at = Points.of(names, torch.from_numpy(coordinates[inside]).to(device))
-        found = np.full((len(inside), len(problem.unknowns) * len(members)), np.nan)
+        found = np.full((len(inside), width * len(members)), np.nan)
         like = getattr(at, names[0])
         for number, member in enumerate(members):
             there = at.moved(**{name: torch.full_like(like, value) for name, value in member.items()})
             points = Points.of(every, torch.stack([getattr(there, name) for name in every], dim=1))
-            columns = slice(number * len(problem.unknowns), (number + 1) * len(problem.unknowns))
-            found[inside, columns] = evaluate_chunks(taylor, points, IndexSet(every))[0].cpu().numpy()
+            found[inside, number * width : (number + 1) * width] = of(points).cpu().numpy()
         return found
+
+    def values(taylor: Taylor) -> NDArray[np.float64]:
+        return each(lambda at: evaluate_chunks(taylor, at, IndexSet(every))[0], len(problem.unknowns))
+
+    def named(parts: Iterable[str]) -> tuple[str, ...]:
+        """Return the names of columns."""
+        whole = tuple(parts)
+        return tuple(f"{part} at {shown(member)}" if member else part for member in members for part in whole)
 
     return Sample(
         problem=problem.name,
-        unknowns=tuple(
-            f"{unknown} at {shown(member)}" if member else unknown for member in members for unknown in problem.unknowns
-        ),
+        unknowns=named(problem.unknowns),
         names=names,
         axes=axes,
         fixed=fixed,
@@ -158,17 +212,53 @@ def sample_solution(
         solution=values(taylor),
         reference=None if reference is None else values(reference.taylor),
         inside=inside,
+        residual=complete and each(lambda at: residuals(complete, problem, at), len(problem.equations)),
+        equations=named(problem.equations) if complete else (),
+        time=geometry.time if geometry.time in axes else None,
+        units=problem.units,
     )
 
 
-def results(problem: Problem, methods: Sequence[Method], reference: Reference | None = None) -> dict[str, Any]:
-    """Return the content of results.json; `reference` is by default the problem's own."""
+def residuals(taylor: Taylor, problem: Problem, at: Points) -> Tensor:
+    """Return the residuals of a problem's equations (point, equation); `taylor` has the scalars that they read, too.
+
+    They are nan where the solution has no derivatives, such as in a corner that its lift is singular in.
+    """
+    equations = tuple(problem.equations)
+
+    def of(part: Tensor) -> Tensor:
+        points = Points.of(at.names, part)
+        try:
+            indices = IndexSet(at.names, problem.derivatives(equations, points))
+            fields = problem.fields(indices, taylor(points, indices))
+            return torch.stack([problem.residual_function(label)(*fields, points) for label in equations], dim=1)
+        except KanpdeError:
+            if len(part) == 1:
+                return part.new_full((1, len(equations)), math.nan)
+            return torch.cat([of(half) for half in part.tensor_split(2)])
+
+    with torch.no_grad():
+        return torch.cat([of(part) for part in at.array().split(RESIDUAL_CHUNK)])
+
+
+def results(
+    problem: Problem,
+    methods: Sequence[Method],
+    reference: Reference | None = None,
+    environment: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the content of results.json; `reference` is by default the problem's own.
+
+    `environment` is what the methods ran on, with the versions.
+    """
     reference = reference or problem.reference
     place = ranks(methods)
     return {
         "problem": problem.name,
         "reference": reference
         and {"name": reference.name, "error": reference.error, "error_source": reference.error_source},
+        "description": problem.description,
+        "environment": dict(environment or {}),
         "scalars": {name: {"start": value.start, "exact": value.exact} for name, value in problem.scalars.items()},
         "methods": [
             {
@@ -231,15 +321,11 @@ class RunDirectory:
         """Where the checkpoint lies."""
         return self.path / "checkpoint.pt"
 
-    @property
-    def solution_picture(self) -> Path:
-        """Where the picture of the solution lies."""
-        return self.path / "solution.png"
-
-    @property
-    def convergence_picture(self) -> Path:
-        """Where the picture of the convergence lies."""
-        return self.path / "convergence.png"
+    def picture(self, name: str) -> tuple[Path, Path]:
+        """Return where a picture lies, as PNG and as PDF, and make the folder that holds them."""
+        folder = self.path / "pictures"
+        folder.mkdir(exist_ok=True)
+        return folder / f"{name}.png", folder / f"{name}.pdf"
 
     def log(self, line: str) -> None:
         """Append a line to log.txt."""
@@ -269,6 +355,17 @@ class RunDirectory:
         with atomic(self.path / "results.json") as path:
             path.write_text(text + "\n", encoding="utf-8")
 
+    def read_results(self) -> dict[str, Any]:
+        """Return the content of results.json; raise KanpdeError if it is missing or damaged."""
+        path = self.path / "results.json"
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise KanpdeError(f"'{path}' cannot be read ({_first_line(error)}): start the run anew.") from None
+        if not isinstance(document, dict):
+            raise KanpdeError(f"'{path}' cannot be read (it is not a mapping): start the run anew.")
+        return document
+
     def write_history(self, histories: Histories) -> None:
         """Write history.csv, one row per recorded iteration of each method, with the columns of `HISTORY`."""
         with atomic(self.path / "history.csv") as path, open(path, "w", newline="", encoding="utf-8") as file:
@@ -277,18 +374,48 @@ class RunDirectory:
             writer.writerows({"method": method, **row} for method, rows in histories.items() for row in rows)
 
     def write_solution(self, sample: Sample) -> None:
-        """Write solution.h5 and solution.vtu, and log where a slice lies."""
+        """Write solution.h5, solution.vtu and, where time and space vary, time_series.xdmf; log where a slice lies."""
         if sample.fixed:
             self.log(f"solution.h5 and solution.vtu hold the slice {sample.where}")
+        datasets = {"coordinates": sample.coordinates, **sample.fields}
+        if sample.residual is not None:
+            datasets["residual"] = sample.residual
         with atomic(self.path / "solution.h5") as path, h5py.File(path, "w") as file:
-            for name, values in {"coordinates": sample.coordinates, **sample.fields}.items():
+            for name, values in datasets.items():
                 file.create_dataset(name, data=values, compression="gzip", shuffle=True)
             file.attrs["problem"] = sample.problem
             file.attrs["coordinates"] = list(sample.names)
             file.attrs["unknowns"] = list(sample.unknowns)
+            file.attrs["equations"] = list(sample.equations)
             file.attrs["shape"] = sample.shape
+            for name, unit in sample.units.items():
+                file.attrs[f"unit of {name}"] = unit
         with atomic(self.path / "solution.vtu") as path:
             meshio.write(path, _mesh(sample), file_format="vtu")
+        if sample.time is not None and len(sample.axes) > 1:
+            write_time_series(self.path / "time_series.xdmf", sample)
+
+
+def write_time_series(path: Path, sample: Sample) -> None:
+    """Write a mesh of space and the fields at every time of the grid as XDMF, with the numbers in an .h5 beside it."""
+    snapshots = sample.snapshots()
+    mesh, used = _cells(snapshots[0][1])
+    data = path.with_suffix(".h5")
+    with TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+        writer = meshio.xdmf.TimeSeriesWriter(Path(folder, path.name))
+        # Its own context manager puts the numbers into the working directory.
+        writer.h5_filename = str(Path(folder, data.name))
+        with h5py.File(writer.h5_filename, "w") as writer.h5_file:
+            writer.write_points_cells(mesh.points, mesh.cells)
+            for time, part in snapshots:
+                columns = {name: np.ascontiguousarray(values[used]) for name, values in part.columns.items()}
+                writer.write_data(time, point_data=columns)
+        for topology in writer.xdmf_file.iter("Topology"):
+            if topology.get("TopologyType") == "Polyline":
+                topology.set("NodesPerElement", "2")  # XDMF asks for it where cells are lines
+        ElementTree.ElementTree(writer.xdmf_file).write(writer.filename, encoding="utf-8", xml_declaration=True)
+        os.replace(writer.h5_filename, data)
+        os.replace(writer.filename, path)
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
@@ -354,7 +481,14 @@ def finite(value: Any) -> Any:
 
 
 def _mesh(sample: Sample) -> meshio.Mesh:
-    """Return the grid as lines, quadrilaterals or hexahedra, those that lie in the domain with all corners."""
+    """Return the grid as lines, quadrilaterals or hexahedra with the fields at its points."""
+    mesh, used = _cells(sample)
+    mesh.point_data = {name: np.ascontiguousarray(column[used]) for name, column in sample.columns.items()}
+    return mesh
+
+
+def _cells(sample: Sample) -> tuple[meshio.Mesh, NDArray[np.int64]]:
+    """Return the cells of the grid that lie in the domain with all corners, and which of the grid's points they use."""
     numbers = np.arange(math.prod(sample.shape)).reshape(sample.shape)
     cell, corners = CELLS[len(sample.shape)]
     cells = np.stack(
@@ -369,8 +503,4 @@ def _mesh(sample: Sample) -> meshio.Mesh:
     points = np.zeros((len(used), 3))
     for column, name in enumerate(sample.axes):
         points[:, column] = sample.coordinates[used, sample.names.index(name)]
-    data = {}
-    for label, values in sample.fields.items():
-        for unknown, column in zip(sample.unknowns, values[used].T, strict=True):
-            data[label if len(sample.unknowns) == 1 else f"{label}_{unknown}"] = np.ascontiguousarray(column)
-    return meshio.Mesh(points, [(cell, renumbered.reshape(cells.shape))], point_data=data)
+    return meshio.Mesh(points, [(cell, renumbered.reshape(cells.shape))]), used

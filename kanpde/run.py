@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from kanpde.check import most_parameters
+from kanpde.edges import edge_functions, has_edge_functions
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.field import Points
 from kanpde.library import load_problem
@@ -20,15 +22,27 @@ from kanpde.march import March, Slabs, Solution, shown
 from kanpde.metrics import Errors, Method, errors, evaluation_seconds
 from kanpde.model import KAN, MLP
 from kanpde.multiindex import IndexSet
-from kanpde.plot import plot_solution
+from kanpde.plot import (
+    Figure,
+    draw_convergence,
+    draw_network,
+    draw_points,
+    draw_slices,
+    draw_solution,
+    has_slices,
+    save,
+)
 from kanpde.problem import Problem
-from kanpde.record import load_checkpoint, sample_solution, save_checkpoint
+from kanpde.record import Sample, load_checkpoint, sample_solution, save_checkpoint
 from kanpde.sampling import Sampling
 from kanpde.solver import Auto, Solver
 from kanpde.threads import default_threads
 from kanpde.training import Budget, Position, Progress
 
 DEVICES = ("auto", "cpu", "cuda")
+PICTURES = ("solution", "slices", "convergence", "points", "network")
+NETWORK_POINTS = 4096
+"""Points at which the importance of edges is measured."""
 CHECKPOINT_SECONDS = 2.0
 
 
@@ -63,9 +77,7 @@ class Run:
 
     def taylor(self, at: Points, indices: IndexSet) -> Tensor:
         """Return Taylor coefficients (channel, point, unknown), on the device of the points."""
-        points = at.array()
-        here = Points.of(at.names, points.to(self.theta))
-        return self.solution.taylor(here, indices)[..., : len(self.problem.unknowns)].to(points)
+        return self._complete(at, indices)[..., : len(self.problem.unknowns)]
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         unknowns = self.__dict__["problem"].unknowns if "problem" in self.__dict__ else ()
@@ -89,11 +101,51 @@ class Run:
             return values
         return values.numpy() if any(isinstance(x, (np.ndarray, list, tuple)) for x in coordinates) else float(values)
 
-    def plot(self, path: str | Path = "solution.png") -> Path:
-        """Draw solution, reference and error to a file and return its path."""
-        rel_l2 = None if self.errors is None else self.errors.rel_l2
-        plot_solution(sample_solution(self.taylor, self.problem), Path(path), self.method.name, rel_l2)
+    @cached_property
+    def sample(self) -> Sample:
+        """The solution, the reference and the residuals on a uniform grid."""
+        return sample_solution(self.taylor, self.problem, complete=self._complete)
+
+    @property
+    def points(self) -> Tensor:
+        """The interior collocation points (N, d) of the last stage, in all slabs."""
+        return torch.cat([pieces[0].collocation() for pieces in self.solution.slabs])
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The names of the pictures that this run has: slices need time, and only a KAN has functions on its edges."""
+        missing = set() if has_slices(self.sample) else {"slices"}
+        if not has_edge_functions(self.solution.slabs[0][0].network):
+            missing.add("network")
+        return tuple(name for name in PICTURES if name not in missing)
+
+    def draw(self, what: str = "solution") -> Figure:
+        """Return one of the `pictures` as a figure of matplotlib; raise KanpdeError for any other name."""
+        if what not in self.pictures:
+            raise unknown_name("picture of this run", what, self.pictures)
+        if what == "slices":
+            return draw_slices(self.sample, self.method.name)
+        if what == "convergence":
+            return draw_convergence({self.method.name: self.history})
+        if what == "points":
+            return draw_points(self.sample, self.points.cpu().numpy(), self.problem.geometry.names)
+        if what == "network":
+            piece, slabs = self.solution.slabs[0][0], len(self.solution.slabs)
+            problem = piece.ansatz.problem
+            edges = edge_functions(piece.network, piece.theta, problem.geometry.sample(NETWORK_POINTS).to(piece.theta))
+            names, note = problem.geometry.names, f"slab 1 of {slabs}" if slabs > 1 else ""
+            return draw_network(edges, names, problem.unknowns, problem.name, note)
+        return draw_solution(self.sample, self.method.name, None if self.errors is None else self.errors.rel_l2)
+
+    def plot(self, path: str | Path = "solution.png", what: str = "solution") -> Path:
+        """Draw one of the `pictures` to a .png, .pdf or .svg file and return its path."""
+        save(self.draw(what), path)
         return Path(path)
+
+    def _complete(self, at: Points, indices: IndexSet) -> Tensor:
+        """Return Taylor coefficients of the unknowns and then of the scalars, on the device of the points."""
+        points = at.array()
+        return self.solution.taylor(Points.of(at.names, points.to(self.theta)), indices).to(points)
 
 
 def choose_device(name: str) -> torch.device:

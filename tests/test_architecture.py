@@ -15,6 +15,7 @@ PACKAGE = Path(kanpde.__file__).parent
 # Points are drawn from geometries alone, and constraints, which problems hold, draw some: `sampling` is below both.
 ORDER = [
     {"errors", "files", "floats", "threads", "version"},
+    {"environment"},
     {"settings", "multiindex", "reading"},
     {"field", "geometry"},
     {"basis", "sampling"},
@@ -22,7 +23,7 @@ ORDER = [
     {"problem"},
     {"model", "library"},
     {"linalg", "residual"},
-    {"banded", "check", "solver", "reference", "training_points", "growth", "balance", "separate"},
+    {"banded", "check", "solver", "reference", "training_points", "growth", "balance", "separate", "edges"},
     {"newton"},
     {"metrics", "full"},
     {"training"},
@@ -30,6 +31,7 @@ ORDER = [
     {"plot"},
     {"run", "display"},
     {"compare"},
+    {"report"},
     {"__init__"},
     {"cli"},
     {"__main__"},
@@ -39,6 +41,8 @@ ALLOWED = {
     "hydra": {"cli"},
     "omegaconf": {"cli"},
     "matplotlib": {"plot"},
+    "jinja2": {"report"},
+    "markupsafe": {"report"},
     "pytorch_optimizer": {"solver"},
     "skfem": {"reference"},
     "ngsolve": {"reference"},

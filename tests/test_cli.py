@@ -10,16 +10,18 @@ from shutil import copytree
 import pytest
 from examples import with_long_references_slow
 
+import kanpde
 import kanpde.run
 from kanpde import cli, display
 from kanpde.cli import GROUPS, main
 from kanpde.library import home, problem_files
+from kanpde.run import PICTURES
 from kanpde.training import Row
 
 CONF = home() / "conf"
 CONFIGURATIONS = [path.relative_to(CONF).with_suffix("") for path in sorted(CONF.glob("*/*.yaml"))]
 CHOICES = [f"{group}={name}" for group, choices in GROUPS.items() for name in choices]
-QUICK = ["baseline=none", "model.grid=4", "sampling.points=100", "budget.iterations=20", "threads=1"]
+QUICK = ["baseline=none", "model.grid=4", "sampling.points=100", "budget.iterations=20", "threads=1", "pictures=false"]
 
 EQUATION = """
 from torch import log
@@ -202,22 +204,25 @@ def test_a_directory_in_use(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_run_leaves_its_files(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["problem=poisson2d", "out=here", *QUICK]) == 0
-    assert {path.name for path in Path("here").iterdir()} == {
+    assert main(["problem=heat1d", "out=here", *QUICK, "pictures=true"]) == 0
+    assert {path.relative_to("here").as_posix() for path in Path("here").rglob("*") if path.is_file()} == {
         "checkpoint.pt",
         "config.yaml",
-        "convergence.png",
         "history.csv",
         "log.txt",
         "results.json",
         "solution.h5",
-        "solution.png",
         "solution.vtu",
+        "time_series.h5",
+        "time_series.xdmf",
+        *(f"pictures/{name}.{kind}" for name in PICTURES for kind in ("png", "pdf")),
     }
     assert sorted(path.name for path in Path().iterdir()) == ["here"]
     results = json.loads(Path("here/results.json").read_text())
-    assert results["problem"] == "poisson2d"
+    assert results["problem"] == "heat1d"
     assert results["reference"]["name"] == "exact"
+    assert results["environment"]["versions"]["kanpde"] == kanpde.__version__
+    assert results["environment"]["threads"] == 1
     (method,) = results["methods"]
     assert set(method) == {
         "name",
@@ -236,7 +241,7 @@ def test_a_run_leaves_its_files(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(method["seconds"]) == {"setup", "train", "evaluate_1e5"}
     text = capsys.readouterr().out
     for part in (
-        "poisson2d: ",
+        "heat1d: ",
         "LevenbergMarquardt(damping=0.01",
         "seed 0",
         "1 thread,",

@@ -28,7 +28,7 @@ def quick(problem: Problem, out: Path, **job: Any) -> Comparison:
         LevenbergMarquardt(starts=1),
         sampling=Sampling(points=100),
         budget=Budget(iterations=5),
-        job=Job(out=str(out), threads=1, **job),
+        job=Job(out=str(out), threads=1, pictures=False, **job),
         config={},
     )
 

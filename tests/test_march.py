@@ -12,6 +12,7 @@ from torch import Tensor, cos, exp, sin
 
 import kanpde.training_points
 from kanpde import (
+    KAN,
     Adam,
     Box,
     Budget,
@@ -27,12 +28,14 @@ from kanpde import (
     periodic,
 )
 from kanpde.library import load_problem
-from kanpde.march import March, Piece, Slabs, Solution, slab_problems
+from kanpde.march import March, Slabs, Solution, slab_problems
 from kanpde.metrics import errors
 from kanpde.multiindex import IndexSet
 from kanpde.problem import Condition
 from kanpde.reference import exact
+from kanpde.residual import Residuals
 from kanpde.training import Position, Row
+from kanpde.training_points import Collocation
 
 MODEL = small_kan(width=(2,), grid=4, degree=(6, 4), start_grid=4)
 SOLVER = LevenbergMarquardt(starts=1, start_iterations=4, stage_iterations=12)
@@ -131,7 +134,7 @@ def test_slabs_hand_over_exactly(name: str, mode: str, device: torch.device) -> 
     assert len(solution.slabs) == 3
     assert max(jumps(solution, order=int(velocity))) <= 1e-13
     piece = solution.slabs[1][0]
-    wrong = Piece(piece.ansatz, piece.network, 1.01 * piece.theta)
+    wrong = replace(piece, theta=1.01 * piece.theta)
     changed = replace(solution, slabs=(solution.slabs[0], (wrong,), solution.slabs[2]))
     found = jumps(changed, order=int(velocity))
     assert found[0] <= 1e-13  # whatever the parameters are
@@ -316,3 +319,52 @@ def test_a_larger_budget_prolongs_the_last_training() -> None:
     longer = case.run(short.positions)
     assert torch.equal(longer.slabs[0][0].theta, solution.slabs[0][0].theta)
     assert [position.total for position in case.positions] == [6, 14]
+
+
+def trained_on(training: March, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """Return the interior points (N, d) of every system that a march solves, in order."""
+    seen: list[Tensor] = []
+    system, cells = Collocation.system, Collocation.in_cells
+
+    def noted(residuals: Residuals) -> None:
+        equations = tuple(residuals.ansatz.problem.equations)
+        seen.append(torch.cat([batch.at.array() for batch in residuals.batches if batch.labels == equations]))
+
+    def system_noted(self: Collocation, *arguments: Any, **named: Any) -> Any:
+        found = system(self, *arguments, **named)
+        noted(found)
+        return found
+
+    def cells_noted(self: Collocation, *arguments: Any) -> Any:
+        found = cells(self, *arguments)
+        noted(found.residuals)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Collocation, "system", system_noted)
+        patch.setattr(Collocation, "in_cells", cells_noted)
+        solution = training.run()
+    return [seen[-1], solution.slabs[-1][0].collocation()]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"sampling": Sampling(least=120, ratio=2.0, adaptive=0.5, redraw=5)},
+        {"model": small_kan(width=(2,), grid=8, degree=(6, 4), start_grid=4)},
+        {"slabs": 2},
+    ],
+    ids=["one stage", "adaptive points", "two stages", "two slabs"],
+)
+def test_the_points_of_the_last_stage_are_known(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    last, found = trained_on(march(load_problem("heat1d"), **settings), monkeypatch)
+    assert torch.equal(last, found)
+
+
+def test_the_points_of_all_products_are_gauss_points_in_their_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = KAN(start_grid=4, products=4, start_products=2, parameters=300, knots="adaptive", grid=20, degree=(5, 1))
+    settings = {"model": replace(model, start_products=None), "sampling": Sampling(), "budget": Budget(3, 100.0)}
+    last, found = trained_on(march(load_problem("heat1d"), **settings), monkeypatch)
+    assert torch.equal(last, found)
+    assert len(found[:, 0].unique()) < 0.2 * len(found)

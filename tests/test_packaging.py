@@ -29,6 +29,8 @@ def test_the_wheel_carries_problems_and_configurations(wheel: Path) -> None:
     assert len(expected) > 8
     assert {f"kanpde/_data/{path.as_posix()}" for path in expected} <= set(names)
     assert "kanpde/py.typed" in names
+    assert {f"kanpde/page/report.{kind}" for kind in ("html", "css", "js")} <= set(names)
+    assert "kanpde/plot/kanpde.mplstyle" in names
     assert not [name for name in names if name.endswith(".pyc")]
     assert {name.split("/")[0].split("-")[0] for name in names} == {"kanpde"}
 

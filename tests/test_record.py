@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+from dataclasses import replace
 from pickle import PicklingError
 
 import h5py
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from kanpde import Box, Disk, KanpdeError, Problem
+from kanpde import Box, Disk, KanpdeError, Problem, observe, scalar
 from kanpde.metrics import Errors, Method
 from kanpde.record import HISTORY, RunDirectory, load_checkpoint, results, sample_solution, save_checkpoint
 from kanpde.reference import exact
@@ -24,6 +25,9 @@ def off_by(problem, error):
     return lambda at, indices: problem.reference.taylor(at, indices) + error
 
 
+ODE = Problem(
+    geometry=Box(t=(0, 1)), equations={"first": lambda u, at: u.d("t")}, reference=exact(lambda at: at.t), name="ode"
+)
 PLANE = problem_on(Box(x=(0, 1), t=(0, 2)), lambda at: at.x + 10 * at.t)
 
 
@@ -109,13 +113,14 @@ def test_results_follow_the_schema_and_hold_no_nan(tmp_path):
         Method("kan", 290, Errors(1e-9, math.nan, math.inf), seconds, 90, "converged"),
         Method("mlp", 300, None, seconds, 5, "diverged"),
     ]
-    RunDirectory.create("example", out=tmp_path).write_results(results(PLANE, methods))
+    RunDirectory.create("example", out=tmp_path).write_results(results(PLANE, methods, environment={"cores": 2}))
 
     def refuse(word):
         raise AssertionError(f"{word} is not JSON")
 
     document = json.loads((tmp_path / "results.json").read_text(), parse_constant=refuse)
     assert document["problem"] == "example"
+    assert document["environment"] == {"cores": 2}
     assert document["reference"] == {
         "name": "exact",
         "error": 1e-15,
@@ -218,6 +223,133 @@ def test_what_is_outside_the_domain_is_left_out(tmp_path, domain, kind, measure)
     assert cell.sum() == pytest.approx(measure, rel=0.1)
     assert np.allclose(mesh.point_data["error"], 1e-3)
     assert np.isfinite(mesh.point_data["solution"]).all()
+
+
+@pytest.mark.parametrize(
+    ("domain", "kind", "width"),
+    [
+        (Box(x=(0, 2), t=(1, 3)), "line", 0),
+        (Box(x=(0, 2), y=(0, 1), t=(1, 3)), "quad", 1),
+        (Disk() * Box(t=(1, 3)), "quad", 2),
+    ],
+    ids=["line", "rectangle", "disk"],
+)
+def test_a_time_series_is_read_back(tmp_path, monkeypatch, domain, kind, width):
+    monkeypatch.chdir(tmp_path)
+    problem = problem_on(domain, lambda at: at.x * at.t, lambda at: at.t)
+    run = RunDirectory.create("example", out=tmp_path / "run")
+    sample = sample_solution(off_by(problem, 1e-3), problem)
+    run.write_solution(sample)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert not [path for path in run.path.iterdir() if path.name.startswith(".")]
+    assert 'NodesPerElement="2"' in (run.path / "time_series.xdmf").read_text() or kind != "line"
+    monkeypatch.chdir(run.path)
+    with meshio.xdmf.TimeSeriesReader("time_series.xdmf") as reader:
+        points, cells = reader.read_points_cells()
+        assert [block.type for block in cells] == [kind]
+        assert np.ptp(points, axis=0).tolist() == pytest.approx([2, width, 0], abs=0.1)
+        assert reader.num_steps == sample.shape[-1]
+        for step in (0, reader.num_steps // 2, reader.num_steps - 1):
+            time, data, _ = reader.read_data(step)
+            assert time == pytest.approx(1 + 2 * step / (reader.num_steps - 1))
+            assert np.allclose(data["reference_u"], points[:, 0] * time)
+            assert np.allclose(data["solution_v"], time + 1e-3)
+            assert np.allclose(data["error_v"], 1e-3)
+
+
+@pytest.mark.parametrize("box", [Box(x=(0, 2)), Box(x=(0, 2), y=(0, 1)), Box(t=(0, 1))])
+def test_without_time_and_space_there_is_no_time_series(tmp_path, box):
+    problem = problem_on(box, lambda at: getattr(at, box.names[0])) if "x" in box.names else ODE
+    run = RunDirectory.create("example", out=tmp_path / "run")
+    run.write_solution(sample_solution(off_by(problem, 1e-3), problem))
+    assert not (run.path / "time_series.xdmf").exists()
+
+
+def test_residuals_are_sampled_and_written(tmp_path):
+    problem = Problem(
+        geometry=Disk() * Box(t=(0, 1)),
+        equations={"first": lambda u, c, at: u.d("xx") + c * u.d("t") - at.y, "second": lambda u, c, at: 0 * u},
+        scalars={"c": scalar(2.0, exact=3.0)},
+        constraints={"data": observe(torch.tensor([[0.0, 0.0, 0.5]]), torch.tensor([0.0]))},
+        name="example",
+    )
+    solution = exact(lambda at: at.x**3 + at.t)
+
+    def complete(at, indices):
+        found = solution.taylor(at, indices)
+        constant = torch.zeros_like(found)
+        constant[0] = 2.0
+        return torch.cat([found, constant], dim=-1)
+
+    sample = sample_solution(solution.taylor, problem, complete=complete)
+    x, y, _ = sample.coordinates.T
+    assert sample.equations == ("first", "second")
+    assert np.array_equal(np.isfinite(sample.residual[:, 0]), sample.inside)
+    assert np.allclose(sample.residual[sample.inside, 0], (6 * x + 2 - y)[sample.inside], rtol=1e-12)
+    assert (sample.residual[sample.inside, 1] == 0).all()
+    run = RunDirectory.create("example", out=tmp_path / "run")
+    run.write_solution(sample)
+    with h5py.File(run.path / "solution.h5") as file:
+        assert np.array_equal(file["residual"][:], sample.residual, equal_nan=True)
+        assert list(file.attrs["equations"]) == ["first", "second"]
+    mesh = meshio.read(run.path / "solution.vtu")
+    assert {"solution", "residual_first", "residual_second"} == set(mesh.point_data)
+    assert sample_solution(solution.taylor, problem).residual is None
+
+
+def test_residuals_are_nan_where_a_solution_has_no_derivatives():
+    def broken(at, indices):
+        if bool(((at.x == 1) & (at.t == 0)).any()):
+            raise KanpdeError("not finite")
+        return PLANE.reference.taylor(at, indices)
+
+    sample = sample_solution(PLANE.reference.taylor, PLANE, complete=broken)
+    where = np.isnan(sample.residual[:, 0])
+    assert sample.coordinates[where].tolist() == [[1, 0]]
+    assert np.allclose(sample.residual[~where], 1)
+
+
+def test_slices_and_snapshots_hold_what_they_say():
+    problem = problem_on(Box(x=(0, 1), y=(0, 2), t=(0, 4)), lambda at: at.x + 10 * at.y + 100 * at.t)
+    sample = sample_solution(off_by(problem, 0.0), problem)
+    assert sample.time == "t"
+    snapshots = sample.snapshots(3)
+    assert [time for time, _ in snapshots] == [0, 2, 4]
+    for time, part in snapshots:
+        x, y, t = part.coordinates.T
+        assert (t == time).all()
+        assert np.allclose(part.solution[:, 0], x + 10 * y + 100 * time)
+        assert (part.time, tuple(part.axes), part.where) == (None, ("x", "y"), f"t = {time:g}")
+    row = sample.cut("y", 0)
+    assert np.allclose(row.solution[:, 0], row.coordinates @ [1, 10, 100])
+    assert (row.coordinates[:, 1] == 0).all()
+    assert row.time == "t"
+    assert len(sample.snapshots()) == sample.shape[2]
+
+
+def test_units_are_written_behind_names(tmp_path):
+    problem = replace(PLANE, units={"x": "m", "u": "K"})
+    sample = sample_solution(off_by(problem, 0.0), problem)
+    assert [sample.label(name) for name in ("x", "t", "u", "u at nu = 0.1")] == [
+        "x (m)",
+        "t",
+        "u (K)",
+        "u at nu = 0.1 (K)",
+    ]
+    run = RunDirectory.create("example", out=tmp_path / "run")
+    run.write_solution(sample)
+    with h5py.File(run.path / "solution.h5") as file:
+        assert (file.attrs["unit of x"], file.attrs["unit of u"]) == ("m", "K")
+    with pytest.raises(KanpdeError, match=r"unknown name in units: 'z'.*t, u, x"):
+        replace(PLANE, units={"z": "m"})
+
+
+def test_damaged_results_are_named(tmp_path):
+    run = RunDirectory.create("example", out=tmp_path / "run")
+    for content in ("{", "[1]", "\xff"):
+        (run.path / "results.json").write_text(content, encoding="latin-1")
+        with pytest.raises(KanpdeError, match=r"results.json'.*start the run anew"):
+            run.read_results()
 
 
 def test_a_domain_between_the_points_of_the_grid_is_refused():

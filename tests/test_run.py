@@ -39,7 +39,9 @@ from kanpde import (
 from kanpde.geometry import Mesh
 from kanpde.library import load_problem
 from kanpde.multiindex import IndexSet
+from kanpde.plot import STYLE
 from kanpde.reference import exact
+from kanpde.run import PICTURES
 from kanpde.training import Row
 
 SETTINGS: dict[str, Any] = {
@@ -358,3 +360,49 @@ def test_scalars_go_with_one_slab() -> None:
 def test_corrections_correct_scalars_as_well() -> None:
     run = solve(decay(0.5), **SETTINGS, corrections=1, budget=Budget(iterations=60))
     assert run.scalars["k"] == pytest.approx(2.0, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def heat() -> Run:
+    return solve("heat1d", budget=Budget(iterations=12), **SETTINGS)
+
+
+def test_a_run_has_its_pictures(heat: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STYLE, "savefig.dpi", 40)
+    assert heat.pictures == PICTURES
+    for name in PICTURES:
+        assert heat.plot(tmp_path / f"{name}.png", name) == tmp_path / f"{name}.png"
+    assert len(list(tmp_path.iterdir())) == len(PICTURES)
+    with pytest.raises(KanpdeError, match=r"unknown picture of this run 'loss'.*convergence, network, points"):
+        heat.draw("loss")
+
+
+def test_an_mlp_has_no_functions_and_a_steady_solution_no_slices() -> None:
+    run = solve("poisson2d", **{**SETTINGS, "model": MLP(width=(3,))}, budget=Budget(iterations=3))
+    assert run.pictures == ("solution", "convergence", "points")
+
+
+def test_the_sample_has_the_residuals_that_training_lowers(heat: Run) -> None:
+    sample = heat.sample
+    assert sample.residual is not None
+    assert sample.residual.shape == (201 * 201, 1)
+    x, t = sample.coordinates[[5000, 30000]].T
+    at = Points.of(("x", "t"), torch.from_numpy(np.stack([x, t], axis=1)))
+    indices = IndexSet(("x", "t"), [(2, 0), (0, 1)])
+    fields = heat.problem.fields(indices, heat.taylor(at, indices))
+    (equation,) = heat.problem.equations.values()
+    assert torch.allclose(equation(*fields, at), torch.from_numpy(sample.residual[[5000, 30000], 0]), rtol=1e-10)
+
+
+def test_residuals_of_an_inverse_problem_have_the_scalars_that_were_found() -> None:
+    run = solve("burgers_inverse", budget=Budget(iterations=4), **SETTINGS)
+    found = run.sample.residual
+    assert found is not None
+    assert np.isfinite(found).all()
+    exactly = replace(run.problem, scalars={"nu": replace(run.problem.scalars["nu"], exact=run.scalars["nu"])})
+    names = exactly.geometry.names
+    at = Points.of(names, torch.from_numpy(run.sample.coordinates[[7000]]))
+    indices = exactly.indices
+    fields = exactly.fields(indices, run.taylor(at, indices))
+    label = next(iter(exactly.equations))
+    assert float(exactly.residual_function(label)(*fields, at)) == pytest.approx(found[7000, 0], rel=1e-8)

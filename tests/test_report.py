@@ -1,0 +1,378 @@
+"""The page about runs: what it says, that nothing in it comes alive, and how it behaves in a browser."""
+
+import json
+import re
+import shutil
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+import kanpde
+from kanpde import KanpdeError, report
+from kanpde.cli import main
+from kanpde.metrics import Errors, Method
+from kanpde.plot import STYLE, as_png, draw_convergence
+from kanpde.record import RunDirectory
+from kanpde.report import NAME, flattened, over_seeds, read_runs, settings_that_differ, write_report
+
+NASTY = "</td><script>document.title = 'changed'</script><img src=x onerror=alert(1)>"
+REFERENCE = {"name": "exact", "error": 1e-10, "error_source": "closed form"}
+
+
+@pytest.fixture(autouse=True)
+def _coarse(monkeypatch):
+    monkeypatch.setitem(STYLE, "savefig.dpi", 40)
+
+
+@cache
+def picture():
+    """Return a picture as PNG."""
+    return as_png(draw_convergence({}))
+
+
+def method(name="kan", error=1e-6, parameters=200, seconds=2.5, stopped="ended"):
+    times = {"setup": 0.0, "train": seconds, "evaluate_1e5": None}
+    row = {"name": name, "parameters": parameters, "rel_l2": error, "rel_h1": None, "max_error": 1e-5}
+    return {**row, "seconds": times, "iterations": 1234, "stopped": stopped, "scalars": {}}
+
+
+def leave(path, methods, problem="poisson2d", pictures=True, reference=REFERENCE, **settings):
+    """Leave what a run leaves, but for its solution."""
+    folder = RunDirectory.create(problem, out=path)
+    config = {"problem": {"name": problem}, "model": {"grid": 8}, "seed": 0, "out": str(path), **settings}
+    folder.write_config(config)
+    document = {"problem": problem, "description": "A square.", "reference": reference, "methods": methods}
+    if methods:
+        environment = {"versions": {"kanpde": "1.2.3"}, "processor": "fast", "memory_gib": 16.0, "threads": 1}
+        folder.write_results({**document, "scalars": {}, "environment": environment})
+    if pictures:
+        png, pdf = folder.picture("convergence")
+        png.write_bytes(picture())
+        pdf.write_bytes(b"%PDF")
+    return path
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Three runs: two that differ in seed and grid, and one of another problem that has not ended."""
+    leave(
+        tmp_path / "runs/one",
+        [method("kan", 1e-11), method("mlp", 1e-3, 210, 30.0), method("fem-p2-8", 1e-4, 900, 0.1)],
+    )
+    leave(tmp_path / "runs/two", [method("kan", 2e-7), method("mlp", None)], model={"grid": 9}, seed=1, pictures=False)
+    leave(tmp_path / "runs/three", [], problem="heat1d", pictures=False)
+    return tmp_path / "runs"
+
+
+class Page(HTMLParser):
+    """Elements, links and texts of a page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.elements, self.cells, self.text = [], [], ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag == "tr":
+            self.cells.append([])
+        if tag == "td":
+            self.cells[-1].append("")
+
+    def handle_data(self, data):
+        self.text += data
+        if self.cells and self.cells[-1]:
+            self.cells[-1][-1] += data.strip()
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def test_one_run_has_a_page_in_its_directory(runs):
+    path = write_report([runs / "one"])
+    assert path == runs / "one" / NAME
+    page = Page(path)
+    kan, mlp, fem = page.cells[1:4]
+    assert kan[:4] == ["kan", "200", "1.0e-11", "at the floor"]
+    assert mlp[:6] == ["mlp", "210", "1.0e-03", "3", "-", "1.0e-05"]
+    assert fem[:4] == ["fem-p2-8", "900", "1.0e-04", "2"]
+    assert mlp[6:] == ["30.00", "-", "1,234", "ended"]
+    for part in ("A square.", "own relative L2 error 1.0e-10 (closed form)", "1.2.3", "fast", "16.0", "grid: 8"):
+        assert part in page.text
+    comparison, convergence = page.all("img")
+    assert all(image["src"].startswith("data:image/png;base64,") for image in (comparison, convergence))
+    assert "at the floor" in comparison["alt"]
+    links = [unquote(link["href"]) for link in page.all("a")]
+    assert {"results.json", "config.yaml", "log.txt", "pictures/convergence.pdf"} <= set(links)
+    assert all((path.parent / link).is_file() for link in links)
+
+
+def test_several_runs_share_a_page(runs, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    path = write_report([runs / "two", runs / "one", runs / "two"])
+    assert path == Path(NAME)
+    page = Page(path)
+    rows = [row for row in page.cells if len(row) == 14]
+    assert [row[:5] for row in rows] == [
+        ["two", "poisson2d", "1", "9", "kan"],
+        ["two", "poisson2d", "1", "9", "mlp"],
+        ["one", "poisson2d", "0", "8", "kan"],
+        ["one", "poisson2d", "0", "8", "mlp"],
+        ["one", "poisson2d", "0", "8", "fem-p2-8"],
+    ]
+    assert rows[1][6:10] == ["-", "-", "-", "-"]
+    places = [link["href"] for link in page.all("a")]
+    anchors = {f"#{section['id']}" for section in page.all("section")}
+    assert anchors == {"#run-1", "#run-2"}
+    assert anchors <= set(places)
+    assert all(Path(unquote(place)).is_file() for place in places if not place.startswith("#"))
+
+
+def test_a_folder_of_runs_is_searched(runs):
+    path = write_report([runs])
+    assert path == runs / NAME
+    text = Page(path).text
+    assert "3 runs of poisson2d, heat1d" in text
+    assert "There are no results yet." in text
+    assert "There are no pictures" in text
+
+
+def test_nothing_from_files_comes_alive(tmp_path):
+    nasty = [method(NASTY, stopped=NASTY), method("mlp")]
+    reference = {"name": NASTY, "error": 1e-9, "error_source": NASTY}
+    path = leave(tmp_path / "a&b <i>", nasty, problem=NASTY, reference=reference, note=NASTY, pictures=False)
+    (path / "pictures").mkdir()
+    (path / "pictures/solution.png").write_text("<svg onload='alert(1)'>")
+    (path / "<b>.txt").write_text("x")
+    page = write_report([path])
+    found = Page(page)
+    assert len(found.all("script")) == 1
+    assert not found.all("b")
+    assert all("onerror" not in attributes for _, attributes in found.elements)
+    assert len(found.all("img")) == 1
+    assert "data:" in found.all("img")[0]["src"]
+
+
+def test_the_page_fetches_nothing_and_allows_only_its_own_script(runs):
+    text = write_report([runs]).read_text()
+    assert not re.search(r"""(src|href)=["'](https?:)?//""", text)
+    assert "@import" not in text
+    assert "url(" not in text
+    policy = next(meta["content"] for meta in Page(runs / NAME).all("meta") if "http-equiv" in meta)
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+
+
+def test_pages_are_the_same_each_time(runs):
+    first = write_report([runs]).read_bytes()
+    assert write_report([runs]).read_bytes() == first
+
+
+def test_what_is_odd_is_shown_as_it_is(tmp_path):
+    row = {**method(), "seconds": {"setup": 0.0, "train": None, "evaluate_1e5": None}}
+    for number in range(2):
+        path = leave(tmp_path / f"runs/{number}", [row], seed="many", pictures=False)
+        (path / "pictures").mkdir()
+        (path / "pictures/solution.png").write_bytes(report.PNG)
+    page = Page(write_report([tmp_path / "runs"]))
+    assert [row[2] for row in page.cells if len(row) == 13] == ["many", "many"]
+    assert len(page.all("img")) == 1
+
+
+def test_medians_over_seeds(tmp_path):
+    for seed, error in enumerate((3e-6, 1e-6, 2e-6)):
+        leave(tmp_path / f"runs/{seed}", [method("kan", error), method("mlp", 1e-12)], seed=seed, pictures=False)
+    leave(tmp_path / "runs/other", [method("kan", 5e-6)], model={"grid": 9}, pictures=False)
+    found, _ = read_runs([tmp_path / "runs"])
+    assert settings_that_differ(found) == ["model.grid"]
+    kan, mlp = over_seeds(found)["rows"]
+    assert [cell.text for cell in kan] == ["poisson2d", "8", "kan", "3", "2.0e-06", "1.0e-06", "3.0e-06", "2.50"]
+    assert mlp[4].text == "at the floor"
+    assert not over_seeds(found[2:])["rows"]
+
+
+def test_scalars_and_values_of_parameters_are_told(tmp_path):
+    row = {**method(), "scalars": {"nu": 0.0101}, "rel_l2_at_values": {"nu = 0.1": 2e-6, "nu = 0.2": None}}
+    folder = RunDirectory(leave(tmp_path / "run", [row], pictures=False))
+    folder.write_results({**folder.read_results(), "scalars": {"nu": {"start": 1.0, "exact": 0.01}}})
+    text = Page(write_report([folder.path])).text
+    assert "kan found nu = 0.0101, exactly 0.01, off by 1.0e-04." in text
+    assert "kan: relative L2 error 2.0e-06 at nu = 0.1." in text
+
+
+def test_older_results_without_an_environment(tmp_path):
+    folder = RunDirectory(leave(tmp_path / "run", [method()], pictures=False, reference=None))
+    document = folder.read_results()
+    del document["environment"], document["description"]
+    folder.write_results(document)
+    text = Page(write_report([folder.path])).text
+    assert "They were not recorded." in text
+    assert "No reference: errors are not known." in text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        '{"problem": "p", "methods": [], "reference": 7}',
+        json.dumps({"problem": "p", "reference": None, "methods": [{**method(), "rel_l2": "small"}]}),
+        json.dumps({"problem": "p", "reference": None, "methods": [{**method(), "seconds": {}}]}),
+        json.dumps({"problem": "p", "reference": REFERENCE, "methods": [{**method(), "parameters": "many"}]}),
+        json.dumps({"problem": "p", "reference": {"error": 0.1}, "methods": []}),
+        json.dumps({"problem": "p", "reference": None, "methods": [], "environment": [1]}),
+        json.dumps({"problem": "p", "reference": None, "methods": [{**method(), "scalars": {"a": "b"}}]}),
+    ],
+)
+def test_damaged_results_are_left_out_and_named(runs, content):
+    (runs / "two/results.json").write_text(content)
+    with pytest.raises(KanpdeError, match=r"two/results.json' cannot be read"):
+        write_report([runs / "two"])
+    text = Page(write_report([runs])).text
+    assert "Left out: " in text
+    assert "two/results.json' cannot be read" in text
+
+
+def test_a_sweep_of_many_runs_links_its_pictures(runs, monkeypatch):
+    monkeypatch.setattr(report, "MOST_WITH_PICTURES", 0)
+    page = Page(write_report([runs / "one"]))
+    assert len(page.all("img")) == 1
+    assert "linked below" in page.text
+    assert "pictures/convergence.png" in [link["href"] for link in page.all("a")]
+
+
+def test_settings_have_dotted_names():
+    assert dict(flattened({"a": {"b": None, "c": [1]}, "d": 2})) == {"a.b": "null", "a.c": "[1]", "d": "2"}
+
+
+def test_bad_directories_and_pages(runs, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    for arguments, message in (
+        ([], "report needs a run directory"),
+        (["nowhere"], "there is no directory 'nowhere'"),
+        ([str(tmp_path / "empty")], "no run is in"),
+        (["-m", str(runs)], "has no option '-m'"),
+        ([str(runs), "out=a", "out=b"], "give out=FILE once"),
+        ([str(runs), f"out={tmp_path / 'none' / 'a.html'}"], "cannot be written"),
+        ([str(runs), f"out={tmp_path}"], "cannot be written"),
+    ):
+        assert main(["report", *arguments]) == 2
+        errors = capsys.readouterr().err
+        assert message in errors
+        assert errors.count("\n") == 1
+    assert not list(tmp_path.rglob("*.html"))
+    assert main(["report", str(runs), f"out={tmp_path / 'page.html'}"]) == 0
+    assert capsys.readouterr().out == f"report: {tmp_path / 'page.html'}\n"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium of this machine; browsers are not downloaded."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("there is no chromium: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def opened(browser):
+    """Return a function that opens a page in a window of some width, and a list of what went wrong in it."""
+    page, wrong = browser.new_page(), []
+    page.on("console", lambda message: wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: wrong.append(request.url) if request.url.startswith("http") else None)
+
+    def open_page(path, width=1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto(path.resolve().as_uri())
+        return page
+
+    yield open_page, wrong
+    page.close()
+
+
+def test_the_page_works_in_a_browser(runs, opened):
+    open_page, wrong = opened
+    page = open_page(write_report([runs]))
+    assert page.title() == "3 runs of poisson2d, heat1d - kanpde"
+    images = page.evaluate("[...document.images].map(image => image.naturalWidth)")
+    assert len(images) == 2
+    assert all(images)
+    links = page.evaluate("[...document.links].map(link => link.href)")
+    assert len(links) > 8
+    assert all(Path(unquote(link.partition("#")[0].removeprefix("file://"))).is_file() for link in links)
+    for link in page.evaluate("[...document.links].map(link => link.getAttribute('href'))"):
+        assert not link.startswith("#") or page.query_selector(link)
+    page.query_selector("details summary").click()
+    assert page.inner_text("details table").splitlines()[0].startswith("kanpde")
+    assert wrong == []
+
+
+def column(page, title):
+    """Return the texts of a column of the first table, and the button on its heading."""
+    heads = [text.strip() for text in page.locator("table.sortable >> nth=0").locator("th").all_inner_texts()]
+    number = heads.index(title) + 1
+    table = page.locator("table.sortable >> nth=0")
+    return table.locator(f"tbody td:nth-child({number})"), table.locator(f"th:nth-child({number}) button")
+
+
+def test_tables_are_sorted_by_clicks(runs, opened):
+    open_page, wrong = opened
+    page = open_page(write_report([runs]))
+    cells, button = column(page, "relative L2")
+    button.click()
+    assert cells.all_inner_texts() == ["1.0e-11", "2.0e-07", "1.0e-04", "1.0e-03", "-"]
+    assert page.get_attribute("th[aria-sort]", "aria-sort") == "ascending"
+    button.click()
+    assert cells.all_inner_texts() == ["1.0e-03", "1.0e-04", "2.0e-07", "1.0e-11", "-"]
+    cells, button = column(page, "parameters or dofs")
+    button.focus()
+    page.keyboard.press("Enter")
+    assert cells.all_inner_texts() == ["200", "200", "200", "210", "900"]
+    cells, button = column(page, "method")
+    button.click()
+    assert cells.all_inner_texts() == ["fem-p2-8", "kan", "kan", "mlp", "mlp"]
+    cells, button = column(page, "rank")
+    button.click()
+    assert cells.all_inner_texts()[0] == "at the floor"
+    assert cells.all_inner_texts()[-1] == "-"
+    assert page.locator("th[aria-sort]").count() == 1
+    assert wrong == []
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_a_window_of_any_width_needs_no_scrolling_to_the_side(runs, opened, width):
+    open_page, wrong = opened
+    RunDirectory(runs / "one").write_config({"problem": {"name": "poisson2d"}, "long": "x" * 500})
+    page = open_page(write_report([runs]), width)
+    for details in page.query_selector_all("details summary"):
+        details.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert wrong == []
+
+
+def test_what_is_nasty_stays_text_in_a_browser(tmp_path, opened):
+    open_page, wrong = opened
+    path = leave(tmp_path / "run", [method(NASTY, stopped=NASTY)], problem=NASTY, pictures=False)
+    page = open_page(write_report([path]))
+    assert page.title() == f"{NASTY} - kanpde"
+    assert NASTY in page.inner_text("tbody")
+    assert wrong == []
+
+
+def test_methods_of_this_version_have_the_rows_that_are_read(tmp_path):
+    from kanpde.library import load_problem
+    from kanpde.record import results
+
+    seconds = {"setup": 0.5, "train": 3.0, "evaluate_1e5": 0.1}
+    methods = [Method("kan", 290, Errors(1e-9, 1e-8, 1e-8), seconds, 90, "converged")]
+    path = leave(tmp_path / "run", [], pictures=False)
+    RunDirectory(path).write_results(results(load_problem("poisson2d"), methods, environment={"threads": 1}))
+    assert Page(write_report([path])).cells[1][:4] == ["kan", "290", "1.0e-09", "1"]
+    assert kanpde.__version__ in Page(path / NAME).text
