@@ -129,6 +129,11 @@ class FullProduct:
         """Return up to which part of the domain was solved."""
         return self._splines(search).part(0, search.ended)[0].span[1] if search.ended else 0.0
 
+    def points(self, search: Search) -> Residuals:
+        """Return the residuals on the points of the intervals that were solved on last."""
+        part, _ = self._splines(search).part(search.begun, search.ended)
+        return self.collocation.in_cells(part, search.more).residuals
+
     def _splines(self, search: Search) -> TensorSplines:
         """Return the splines of a search on the whole domain."""
         fast, slow = self._start.fast, self._start.slow

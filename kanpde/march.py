@@ -17,12 +17,10 @@ from torch import Tensor
 
 from kanpde.errors import KanpdeError
 from kanpde.field import Points
-from kanpde.full import Search, products
 from kanpde.geometry import Box
 from kanpde.model import KAN, MLP, Ansatz, Network
 from kanpde.multiindex import IndexSet
 from kanpde.problem import Dirichlet, InitialVelocity, Problem
-from kanpde.residual import Residuals
 from kanpde.sampling import Sampling
 from kanpde.solver import Solver
 from kanpde.training import RESOLVED, Budget, Checkpoint, Position, Progress, Row, Trainer
@@ -205,32 +203,7 @@ class March:
             position.stopped.replace("budget of", "its share of the budget,") if shared else position.stopped
         )
         self.positions.append(position)
-        return Piece(trainer.ansatz, network, theta, lambda: last_points(trainer, position)), position
-
-
-def last_points(trainer: Trainer, position: Position) -> Tensor:
-    """Return the interior points (N, d) of the last stage of a training that has ended.
-
-    Those of a solution with all products of splines are the Gauss points in their cells.
-    """
-    search, collocation = None if position.search is None else Search(**position.search), trainer.collocation
-    network, _ = trainer.found(replace(position, best={"bases": position.bases, "theta": position.theta}))
-    residuals: Residuals
-    if search is not None and (search.found or position.phase == "full"):
-        assert isinstance(trainer.model, KAN)
-        start = products(trainer.model, trainer.problem, trainer.like)
-        fast = replace(start.fast, knots=search.fast.to(trainer.like))
-        slow = replace(start.slow, knots=search.slow.to(trainer.like))
-        part, _ = replace(start, fast=fast, slow=slow).part(search.begun, search.ended)
-        residuals = collocation.in_cells(part, search.more).residuals
-    else:
-        assert position.drawn is not None
-        drawn = position.drawn.to(trainer.like)
-        residuals = collocation.system(
-            network, drawn, position.stage, position.draws, position.redraws, horizon=position.horizon
-        )
-    equations = tuple(trainer.problem.equations)
-    return torch.cat([batch.at.array() for batch in residuals.batches if batch.labels == equations])
+        return Piece(trainer.ansatz, network, theta, lambda: trainer.points(position)), position
 
 
 def check_corrections(corrections: int) -> None:

@@ -199,6 +199,26 @@ class Trainer:
         assert best is not None
         return self._network(best["bases"]), best["theta"].to(self.like)
 
+    def points(self, position: Position) -> Tensor:
+        """Return the interior points (N, d) of the last stage of a training that has ended.
+
+        Those of a solution with all products of splines are the Gauss points in their cells.
+        """
+        self.position = position
+        search = None if position.search is None else Search(**position.search)
+        if search is not None and (search.found or position.phase == "full"):
+            residuals = self._full_product().points(search)
+        elif position.drawn is None:  # the end came among the random starts
+            residuals = self._first_system(self._network({}))
+        else:
+            residuals = self._system(self._network(position.bases))
+        equations = tuple(self.problem.equations)
+        return torch.cat([batch.at.array() for batch in residuals.batches if batch.labels == equations])
+
+    def _full_product(self) -> FullProduct:
+        assert isinstance(self.model, KAN)
+        return FullProduct(self.collocation, self.model, self._passes_time())
+
     def _starts(self) -> None:
         """Run every random start a few iterations and keep the one with the lowest held-out loss."""
         p = self.position
@@ -206,7 +226,7 @@ class Trainer:
         network = self._network({})
         held_out = self.collocation.held_out(network, 0, p.horizon)
         whole = held_out if p.horizon == 1 else self.collocation.held_out(network, 0)
-        system = self.collocation.system(network, self.like, 0, 0, 0, self._gamma(), p.horizon)  # the same for all
+        system = self._first_system(network)
         while p.start < self.solver.starts:
             generator = torch.Generator().manual_seed(self.seed * 6_700_417 + 1_000 * p.attempt + p.start)
             theta = self.model.initial_parameters(network, generator)
@@ -226,6 +246,10 @@ class Trainer:
         assert p.chosen is not None
         p.phase, p.theta, p.bases = "stages", p.chosen["theta"], p.chosen["bases"]
 
+    def _first_system(self, network: Network) -> System:
+        """Return the residuals on the points of all random starts."""
+        return self.collocation.system(network, self.like, 0, 0, 0, self._gamma(), self.position.horizon)
+
     def _may_be_full(self) -> bool:
         """Whether a network that grows can be found by solving with all products of splines, if that was not tried.
 
@@ -242,7 +266,7 @@ class Trainer:
         """Solve with all products of splines, and separate the solution into the product nodes of a network."""
         p = self.position
         assert isinstance(self.model, KAN)
-        full = FullProduct(self.collocation, self.model, self._passes_time())
+        full = self._full_product()
         search = full.start() if p.search is None else Search(**{**p.search, "stopped": ""})
 
         def note(loss: float, parameters: int) -> str:
