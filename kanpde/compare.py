@@ -209,6 +209,7 @@ class _Comparison:
         for name in run.pictures if self.job.pictures else ():
             figure = draw_convergence(self.histories) if name == "convergence" else run.draw(name)
             save(figure, *self.folder.picture(name))
+        self.folder.write_results({**results(self.problem, list(self.methods.values())), "finished": True})
 
 
 def introduction(
