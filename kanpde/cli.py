@@ -58,7 +58,7 @@ COMMANDS = ("check", "collect", "list", "report")
 
 
 class Refused(Exception):
-    """Bad input of one job, which was reported; holds the exit code."""
+    """Bad input of a sweep's job in another process, which has reported it; holds the exit code."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -225,12 +225,15 @@ def target(function: type) -> str:
 
 def with_hydra(arguments: list[str], task: Task) -> int:
     """Let Hydra compose the configuration and run a task with it, once per job of a sweep; return the exit code."""
+    codes, here = [0], os.getpid()
 
     def job(cfg: DictConfig) -> None:
         try:
             task(plain(cfg))
         except KanpdeError as error:
-            raise Refused(report(error)) from None  # jobs of a sweep may be in other processes
+            codes.append(report(error))
+            if os.getpid() != here:  # a launcher's process, which hands over exceptions only
+                raise Refused(codes[-1]) from None
 
     arguments = register(arguments)
     if arguments and not arguments[0].startswith(("-", "~")) and "=" not in arguments[0]:
@@ -243,7 +246,7 @@ def with_hydra(arguments: list[str], task: Task) -> int:
         return int(refused.args[0])
     except (HydraException, OmegaConfBaseException) as error:
         raise explained(error, arguments) from error
-    return 0
+    return max(codes)
 
 
 def register(arguments: list[str]) -> list[str]:

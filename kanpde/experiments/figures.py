@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from kanpde.experiments.statistics import Point, Slope, front, series_of, slope_of
 from kanpde.files import atomic
@@ -99,8 +99,8 @@ def draw_errors(
         entries = []
         for name, group in series.items():
             slopes = [slope_of(group, norm, cost) for cost, norm in panels if cost == "parameters"]
-            told = [f"{slope}" for slope in slopes if slope]
-            label = f"{name}, slope {' and '.join(told)}" if told else name
+            told = [f"{slope.exponent:.2f}" for slope in slopes if slope]
+            label = f"{name}, slope{'s' if len(told) > 1 else ''} {', '.join(told)}" if told else name
             entries.append(figure_line(label, **styles.of(name)))
         entries += [figure_line(p.label, **styles.of(p.like), markerfacecolor="white") for p in published]
         if floor > 0:
@@ -141,48 +141,46 @@ def draw_trainings(
 ) -> None:
     """Draw losses and errors against iterations and against seconds, a row of panels for each that is asked for.
 
-    The seeds of a series share its colour. stages: mark where each stage begins.
+    The seeds of a series share its colour. Random starts are faint. stages: mark where each stage begins.
     """
     names = list(dict.fromkeys(curve.series for curve in curves))
     styles = Styles(names)
     with matplotlib.rc_context(STYLE):
-        figure, axes_of = panel_figure(2 * len(what), columns=2)
-        for number, quantity in enumerate(what):
-            for axes, column, label in zip(
-                axes_of[2 * number : 2 * number + 2],
-                ("iteration", "seconds"),
-                ("iteration", "training (s)"),
-                strict=True,
-            ):
+        figure, panels = panel_figure(2 * len(what), columns=2)
+        columns = (("iteration", "iteration"), ("seconds", "training (s)"))
+        for axes, (quantity, (column, label)) in zip(panels, product(what, columns), strict=True):
+            for curve in curves:
+                draw_curve(axes, curve, column, quantity, styles.of(curve.series)["color"])
+            if stages:
                 for curve in curves:
-                    style = {**styles.of(curve.series), "marker": ""}
-                    rows = curve.trace if quantity in NORMS else curve.history
-                    rows = [row for row in rows if row[column] > 0 and known(row[quantity])]
-                    axes.plot([row[column] for row in rows], [row[quantity] for row in rows], **style)
-                    if quantity == "loss":
-                        seen = [row for row in curve.history if known(row["held_out"]) and row[column] > 0]
-                        axes.plot(
-                            [row[column] for row in seen],
-                            [row["held_out"] for row in seen],
-                            color=style["color"],
-                            linewidth=0.8,
-                            alpha=0.6,
-                        )
-                    if stages:
-                        begins = [b[column] for a, b in pairwise(rows) if a["stage"] != b["stage"]]
-                        for x in begins:
-                            axes.axvline(x, color="0.8", linewidth=0.8, zorder=0)
-                axes.set_yscale("log", nonpositive="mask")
-                if not stages:
-                    axes.set_xscale("log", nonpositive="mask")
-                axes.grid(True)
-                axes.set(xlabel=label, ylabel=NORMS.get(quantity, quantity))
-        entries = [figure_line(name, **{**styles.of(name), "marker": ""}) for name in names]
+                    for before, row in pairwise(curve.history):
+                        if before["stage"] != row["stage"]:
+                            axes.axvline(row[column], color="0.8", linewidth=0.8, zorder=0)
+            logarithmic(axes, along=not stages)
+            axes.set(xlabel=label, ylabel=NORMS.get(quantity, quantity))
+        entries = [figure_line(name, color=styles.of(name)["color"]) for name in names]
         if "loss" in what:
-            entries.append(figure_line("held-out loss (thin)", color="0.4", linewidth=0.8))
+            entries.append(figure_line("held-out loss", color="0.4", linestyle="--", linewidth=0.8))
         if stages:
             entries.append(figure_line("a stage begins", color="0.8", linewidth=0.8))
         finish(figure, title, entries, path)
+
+
+def draw_curve(axes: Axes, curve: Curve, column: str, quantity: str, colour: str) -> None:
+    """Draw the errors of a training as a step that lasts until the next moment, or its loss with the held-out one."""
+    if quantity in NORMS:
+        rows = [row for row in curve.trace if known(row[quantity])]
+        axes.plot([row[column] for row in rows], [row[quantity] for row in rows], color=colour)
+        return
+    starts = [row for row in curve.history if row["stage"] == 0]
+    rest = [row for row in curve.history if row["stage"] > 0]
+    seen = [row for row in rest if known(row["held_out"])]
+    for rows, key, style in (
+        (starts, "loss", {"alpha": 0.25, "linewidth": 0.8}),
+        (rest, "loss", {}),
+        (seen, "held_out", {"linestyle": "--", "linewidth": 0.8}),
+    ):
+        axes.plot([row[column] for row in rows], [row[key] for row in rows], color=colour, **style)
 
 
 def draw_distributions(errors: Mapping[str, Sequence[float]], path: Path, title: str) -> None:
@@ -235,14 +233,22 @@ def draw_slope(axes: Axes, slope: Slope, colour: str) -> None:
     axes.plot([x0, x1], [y0, y1], color=colour, linewidth=4, alpha=0.15, zorder=0, solid_capstyle="butt")
 
 
-def logarithmic(axes: Axes) -> None:
-    """Make both axes logarithmic, with decades that are labelled."""
-    axes.set_xscale("log", nonpositive="mask")
+def logarithmic(axes: Axes, along: bool = True) -> None:
+    """Make axes logarithmic, `along` x too, with labels that have room: decades, or 1, 2 and 5 of few of them."""
     axes.set_yscale("log", nonpositive="mask")
-    low, high = axes.get_ylim()
-    if high > 1e3 * low > 0:
-        axes.yaxis.set_major_locator(LogLocator(numticks=9))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+    if along:
+        axes.set_xscale("log", nonpositive="mask")
+    for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        if axis.get_scale() != "log":
+            continue
+        few = limits[1] < 30 * limits[0]
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=9))
+        if few:
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_locator(
+            LogLocator(subs=tuple(range(2, 10)), numticks=9) if axis is axes.xaxis else NullLocator()
+        )
+        axis.set_minor_formatter(NullFormatter())
     axes.grid(True)
 
 
@@ -268,6 +274,8 @@ def finish(figure: Figure, title: str, entries: Sequence[Any], path: Path) -> No
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG and PDF; the path has no suffix."""
     FigureCanvasAgg(figure)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # places are found; finding them takes longer than drawing
     for suffix in ("png", "pdf"):
         with atomic(path.with_suffix(f".{suffix}")) as temporary:
             metadata = {"Software": None} if suffix == "png" else {"Creator": None, "CreationDate": None}

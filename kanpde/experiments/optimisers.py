@@ -25,8 +25,8 @@ ENDLESS = 10**9
 class Optimisers(Experiment):
     """Settings of the experiment on optimisers.
 
-    grid: intervals of a KAN, in one stage, so that all methods train the same parameters. adam_iterations: of Adam
-    before L-BFGS takes over. learning_rate: of Adam.
+    grid: intervals of a KAN, in one stage, so that all methods train the same parameters from the same start.
+    adam_iterations: of Adam before L-BFGS takes over. learning_rate: of Adam.
     """
 
     grid: int = 10
@@ -55,7 +55,7 @@ class Optimisers(Experiment):
         first = replace(adam, stage_iterations=self.adam_iterations)
         lbfgs = LBFGS(stage_iterations=ENDLESS)
         return {
-            "Levenberg-Marquardt": LevenbergMarquardt(),
+            "Levenberg-Marquardt": LevenbergMarquardt(starts=1, start_iterations=0, stage_iterations=ENDLESS),
             "self-scaled Broyden": SelfScaledBroyden(stage_iterations=ENDLESS),
             "L-BFGS": lbfgs,
             "Adam": adam,

@@ -62,8 +62,7 @@ class Slope:
     line: tuple[tuple[float, float], tuple[float, float]] = field(default=((nan, nan), (nan, nan)), compare=False)
 
     def __str__(self) -> str:
-        spread = "" if math.isnan(self.error) else f" ± {self.error:.1f}"
-        return f"{self.exponent:.1f}{spread}"
+        return f"{self.exponent:.2f} ± {self.error:.2f}"
 
 
 def points_of(outcomes: Sequence[Outcome]) -> list[Point]:

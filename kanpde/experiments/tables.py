@@ -85,11 +85,7 @@ def equal_error_table(families: Mapping[str, Sequence[Point]]) -> list[str]:
             costs = {name: cost_at_error(points, wanted, what) for name, points in families.items()}
             reached += sum(map(isfinite, costs.values()))
             cells.append(shown_cost(costs[first]))
-            cells += [
-                shown_cost(costs[name])
-                + (f" ({found})" if (found := shown_ratio(costs[name], costs[first])) != "-" else "")
-                for name in others
-            ]
+            cells += [beside(shown_cost(costs[name]), costs[name], costs[first]) for name in others]
         if reached:
             rows.append(cells)
     return table(header, rows)
@@ -107,4 +103,4 @@ def equal_time_table(families: Mapping[str, Sequence[Point]]) -> list[str]:
             cells += [beside(shown_error(errors[name]), errors[name], errors[first]) for name in others]
             rows.append([f"{limit:g}", *cells])
     longest = max((p.seconds.median for points in families.values() for p in points), default=inf)
-    return table(header, [row for row in rows if float(row[0]) / 10 <= longest])
+    return table(header, [row for row in rows if float(row[0]) <= 4 * longest])
