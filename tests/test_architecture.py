@@ -121,6 +121,11 @@ def test_what_stands_for_zero_has_one_home(module: tuple[str, ...]) -> None:
     assert (TINY in numbers) == (module == ("floats",))
 
 
+def test_only_figures_of_experiments_import_matplotlib() -> None:
+    drawing = {module for module in modules() if any(name[0] == "matplotlib" for name in imports(module))}
+    assert {module for module in drawing if module[0] == "experiments"} == {("experiments", "figures")}
+
+
 def test_folders_have_no_cycles() -> None:
     """Within a folder modules may import each other, but not mutually."""
     names = {parts: (parts[:-1] if parts[-1] == "__init__" else parts) for parts in modules()}
