@@ -318,6 +318,13 @@ def test_degrees_that_are_too_low_and_finite_elements_that_do_not_apply_are_left
     assert not any(name.startswith("FEM") for name in names)
     names = {job.series for job in experiment.jobs(base(), load_problem("poisson1d"))}
     assert {"KAN degree 3: 3 products", "FEM degree 1", "FEM degree 4"} <= names
+    corner = load_problem("poisson_lshape")
+    meshes = [
+        (job.resolution.cells, job.resolution.adaptive)
+        for job in experiment.jobs(replace(base(), problem="poisson_lshape"), corner)
+        if isinstance(job, FEMJob) and job.resolution.order == 2
+    ]
+    assert meshes == [(8, False), (16, False), (32, False), (64, False), (4, True), (8, True), (16, True), (32, True)]
 
 
 def test_the_reference_of_a_problem_without_one_is_not_compared_with() -> None:
@@ -412,7 +419,6 @@ def test_a_killed_experiment_goes_on_and_repeats_nothing() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_experiment_killed_at_five_random_times_goes_on(processes: int) -> None:
-    """With two processes the killed one's workers finish their jobs, while the next one starts already."""
     times = random.Random(os.urandom(8)).uniform
     arguments = [a for a in KILLED if "seeds" not in a and "iterations" not in a]
     longer = ["experiment.seeds=2", "budget.iterations=150", f"experiment.processes={processes}"]
@@ -422,3 +428,22 @@ def test_an_experiment_killed_at_five_random_times_goes_on(processes: int) -> No
 def test_an_experiment_is_abstract() -> None:
     with pytest.raises(TypeError, match="abstract"):
         Experiment()  # type: ignore[abstract]
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_killed_experiment() -> None:
+    arguments = [*KILLED, "experiment.seeds=2", "budget.iterations=100000", "experiment.processes=2"]
+    command = [sys.executable, "-m", "kanpde", *arguments, "out=parts"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    while len(list(Path("parts/jobs").glob("*/config.yaml"))) < 2:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for _ in range(200):
+        try:
+            os.killpg(process.pid, 0)  # the group lives as long as one of its members
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    raise AssertionError("workers go on after the experiment was killed")

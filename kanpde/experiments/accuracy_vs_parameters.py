@@ -115,25 +115,25 @@ class AccuracyVsParameters(Experiment):
 def finite_elements(base: NetworkJob, problem: Problem) -> list[Job]:
     """Return the solutions of a comparison, with coarser meshes where there are few of a degree; none if they fail."""
     try:
-        steps = [step for step in ladder(problem) if not step.adaptive]
+        steps = ladder(problem)
     except KanpdeError:
         return []
     found = split(problem.geometry)
     given = found is not None and isinstance(found[0], Mesh)  # such a mesh cannot be made coarser
     jobs: list[Job] = []
-    for order in sorted({step.order for step in steps}):
-        cells = sorted(step.cells for step in steps if step.order == order)
+    for adaptive, order in sorted({(step.adaptive, step.order) for step in steps}):
+        cells = sorted(step.cells for step in steps if (step.adaptive, step.order) == (adaptive, order))
         while not given and len(cells) < FEWEST and cells[0] >= 2 * COARSEST:
             cells.insert(0, cells[0] // 2)
         for count in cells:
-            resolution = Resolution(order, count)
+            resolution = Resolution(order, count, adaptive)
             if problem.reference is not None and problem.reference.name == resolution.name:
                 continue  # it is what the others are compared with
             jobs.append(
                 FEMJob(
                     problem=base.problem,
                     arguments=base.arguments,
-                    series=f"FEM degree {order}",
+                    series=f"FEM degree {order}{': adaptive' if adaptive else ''}",
                     place={"cells": count},
                     resolution=resolution,
                 )

@@ -6,11 +6,14 @@ Every job has a directory that is named by its content. Started again, an experi
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Thread
 from time import perf_counter
 from typing import Any
 
@@ -83,7 +86,7 @@ def carried_out(jobs: Sequence[Job], root: Path, processes: int) -> Iterator[Job
             job.do(root)
             yield job
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
         futures = {pool.submit(job.do, root): job for job in jobs}
         try:
             for future in as_completed(futures):
@@ -92,6 +95,18 @@ def carried_out(jobs: Sequence[Job], root: Path, processes: int) -> Iterator[Job
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def end_with_parent() -> None:
+    """Let a worker end as soon as its parent has; it would wait for jobs forever otherwise."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def claim(folder: RunDirectory, experiment: Experiment) -> None:

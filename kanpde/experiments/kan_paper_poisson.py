@@ -69,7 +69,7 @@ class KANPaperPoisson(Experiment):
     grids: Sequence[int] = (2, 4, 6, 8, 10)
     depths: Sequence[int] = (2, 3, 4, 5)
     mlp_widths: Sequence[int] = (5, 10, 20, 50, 100, 200)
-    seconds: float = 90.0
+    seconds: float = 75.0
     mlp_seconds: float = 15.0
     start_grid: int = 2
     stage_iterations: int = 300
