@@ -68,7 +68,7 @@ SMALL = {
         "experiment.grids=[2,4]",
         "experiment.depths=[2]",
         "experiment.mlp_widths=[3]",
-        "experiment.stage_iterations=2",
+        "experiment.effort=100",
         "experiment.seconds=2",
         "experiment.mlp_seconds=1",
     ],
