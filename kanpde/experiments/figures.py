@@ -27,6 +27,8 @@ from kanpde.plot import COLOURS, STYLE
 NORMS = {"rel_l2": "relative $L^2$ error", "rel_h1": "relative $H^1$ error"}
 COSTS = {"parameters": "parameters or degrees of freedom", "seconds": "set-up and training (s)"}
 MARKERS = "osD^vP*X<>hp"
+LETTER, ENTRY = 0.06, 0.2
+"""Width of a letter and height of an entry of a legend, in inches."""
 DASHES: Any = {"KAN": "-", "MLP": "--", "FEM": ":"}
 
 
@@ -266,8 +268,10 @@ def finish(figure: Figure, title: str, entries: Sequence[Any], path: Path) -> No
     """Add the title and the legend below the panels, and save."""
     figure.suptitle(title)
     longest = max((len(str(entry.get_label())) for entry in entries), default=0)
-    columns = 1 if longest > 64 else 2 if longest > 34 else 3
-    figure.legend(handles=entries, loc="outside lower center", ncols=min(columns, len(entries)), fontsize=9)
+    width, height = figure.get_size_inches()
+    columns = max(1, min(len(entries), int(width / (0.6 + LETTER * longest))))
+    figure.set_size_inches(width, height + ENTRY * math.ceil(len(entries) / columns))
+    figure.legend(handles=entries, loc="outside lower center", ncols=columns, fontsize=9)
     save(figure, path)
 
 
