@@ -143,7 +143,9 @@ class March:
 
     def found(self, position: Position) -> Solution:
         """Return what the first training had found at a position; for one slab without corrections, after `run`."""
-        return Solution(None, (), ((Piece(self._first.ansatz, *self._first.found(position)),),))
+        network, theta = self._first.found(position)
+        piece = Piece(self._first.ansatz, network, theta, lambda: last_points(self._first, position))
+        return Solution(None, (), ((piece,),))
 
     def _pieces(self, first: Trainer, slab: int) -> Iterator[Piece]:
         """Yield the first piece of a slab, and each correction that lowers the held-out residual of the one before."""

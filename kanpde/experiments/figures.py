@@ -22,7 +22,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 
 from kanpde.experiments.statistics import Point, Slope, front, series_of, slope_of
 from kanpde.files import atomic
-from kanpde.plot import COLOURS, STYLE
+from kanpde.plot.style import COLOURS, STYLE
 
 NORMS = {"rel_l2": "relative $L^2$ error", "rel_h1": "relative $H^1$ error"}
 COSTS = {"parameters": "parameters or degrees of freedom", "seconds": "set-up and training (s)"}

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from filelock import FileLock
 
+from kanpde.environment import environment
 from kanpde.errors import KanpdeError
 from kanpde.library import load_problem
 from kanpde.metrics import ErrorMeasure, Method, evaluation_seconds
@@ -40,6 +41,8 @@ class Job(ABC):
     series: str = ""
     place: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    device: str = "cpu"
+    threads: int | None = 1
 
     @property
     @abstractmethod
@@ -93,7 +96,8 @@ class Job(ABC):
             try:
                 problem = with_reference(self.problem, json.dumps(plain(self.arguments)))
                 method = self.compute(problem, folder)
-                document = results(problem, [method])
+                where = {**environment(choose_device(self.device)), "threads": self.threads or "auto"}
+                document = results(problem, [method], environment=where)
             except KanpdeError as error:
                 document = {**results(problem, []), "failed": str(error)}
             folder.write_results({**document, "finished": True})
@@ -116,7 +120,7 @@ class NetworkJob(Job):
     slabs: int | tuple[float, ...] = 1
     corrections: int = 0
     device: str = "auto"
-    threads: int | None = None
+    threads: int | None = None  # the number of parameters decides
     alpha: float | None = None
     trace: bool = False
 
