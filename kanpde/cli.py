@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from filelock import FileLock
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.table import Table
@@ -24,11 +27,14 @@ from rich.table import Table
 import kanpde
 from kanpde import library, settings
 from kanpde.check import Row, check
+from kanpde.collect import collect, common, run_directories, write_table
 from kanpde.compare import Interrupted, Job, compare
 from kanpde.display import wide_console
 from kanpde.errors import KanpdeError, unknown_name
+from kanpde.experiments import EXPERIMENTS, NetworkJob, execute
+from kanpde.experiments import target as experiment_target
 from kanpde.march import slab_problems
-from kanpde.record import RunDirectory
+from kanpde.record import RunDirectory, digest
 from kanpde.report import write_report
 
 Task = Callable[[dict[str, Any]], None]
@@ -48,7 +54,11 @@ GROUPS: dict[str, dict[str, type]] = {
     "sampling": {"default": kanpde.Sampling},
     "budget": {"default": kanpde.Budget},
 }
-COMMANDS = ("check", "list", "report")
+COMMANDS = ("check", "collect", "list", "report")
+
+
+class Refused(Exception):
+    """Bad input of a sweep's job in another process, which has reported it; holds the exit code."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,6 +88,9 @@ def dispatch(arguments: list[str]) -> int:
     if arguments[:1] == ["report"]:
         run_report(arguments[1:])
         return 0
+    if arguments[:1] == ["collect"]:
+        collect_runs(arguments[1:])
+        return 0
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key == "resume":
@@ -87,14 +100,68 @@ def dispatch(arguments: list[str]) -> int:
             return 0
     if arguments[:1] == ["check"]:
         return with_hydra(arguments[1:], run_check)
-    return with_hydra(arguments, run)
+    return with_hydra(arguments, run_composed)
+
+
+def run_composed(config: dict[str, Any]) -> None:
+    """Run what Hydra composed: in a sweep once only, in a directory that is named by the configuration."""
+    if HydraConfig.get().mode != RunMode.MULTIRUN or config["out"] is not None or "experiment" in config:
+        run(config)
+        return
+    problem = build("problem", config["problem"])
+    folder = RunDirectory(Path("runs") / problem.name / f"sweep-{digest([config, problem.origin])}")
+    lock = folder.path.with_name(f".{folder.path.name}.lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        if folder.finished:
+            print(f"finished before: {folder.path}")
+        elif (folder.path / "config.yaml").is_file():
+            run(config, folder.path)
+        else:
+            run({**config, "out": str(folder.path)})
 
 
 def run(config: dict[str, Any], directory: Path | None = None) -> None:
-    """Build the objects of a configuration and compare the methods, in a new run directory or an earlier one."""
+    """Build the objects of a configuration and compare the methods, in a new run directory or an earlier one.
+
+    Or do an experiment if the configuration has one.
+    """
+    if "experiment" in config:
+        run_experiment(config, directory)
+        return
     parts = {group: build(group, config[group]) for group in ("problem", *GROUPS)}
     job = settings.call(Job, "the run", {key: value for key, value in config.items() if key not in parts})
     compare(**parts, job=job, config=config, directory=directory)
+
+
+def run_experiment(config: dict[str, Any], directory: Path | None = None) -> None:
+    """Do the experiment of a configuration, whose other settings are those of its jobs."""
+    arguments, known = dict(config["experiment"]), {experiment_target(kind): kind for kind in EXPERIMENTS.values()}
+    name = str(arguments.pop("_target_", ""))
+    if name not in known:
+        raise unknown_name("experiment._target_", name, known)
+    experiment = settings.call(known[name], f"experiment {known[name].name}", arguments)
+    build("problem", config["problem"])  # says what is wrong with it
+    parts = {group: build(group, config[group]) for group in GROUPS}
+    others = {key: value for key, value in config.items() if key not in ("problem", "experiment", *GROUPS)}
+    job = settings.call(Job, "the run", others)
+    problem = {key: value for key, value in config["problem"].items() if key not in ("_target_", "name")}
+    shared = {key: getattr(job, key) for key in ("conditions", "slabs", "corrections", "seed", "device", "threads")}
+    base = NetworkJob(problem=config["problem"]["name"], arguments=problem, **parts, **shared)
+    execute(experiment, base, directory or (Path(job.out) if job.out else None), config)
+
+
+def collect_runs(arguments: list[str]) -> None:
+    """Write one table of the runs in folders to the folder `out=DIR`, by default the one that holds them all."""
+    out = [argument.partition("=")[2] for argument in arguments if argument.startswith("out=")]
+    paths = [argument for argument in arguments if not argument.startswith("out=")]
+    if not paths or len(out) > 1:
+        raise KanpdeError("'kanpde collect' takes folders with runs and at most one out=DIR: kanpde collect runs")
+    folder = Path(out[0]) if out else common(run_directories(paths))
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = collect(paths)
+    table, data = write_table(rows, folder)
+    print(f"{len(rows)} rows: {table} and {data}")
 
 
 def run_check(config: dict[str, Any]) -> None:
@@ -158,13 +225,15 @@ def target(function: type) -> str:
 
 def with_hydra(arguments: list[str], task: Task) -> int:
     """Let Hydra compose the configuration and run a task with it, once per job of a sweep; return the exit code."""
-    codes = [0]
+    codes, here = [0], os.getpid()
 
     def job(cfg: DictConfig) -> None:
         try:
             task(plain(cfg))
         except KanpdeError as error:
             codes.append(report(error))
+            if os.getpid() != here:  # a launcher's process, which hands over exceptions only
+                raise Refused(codes[-1]) from None
 
     arguments = register(arguments)
     if arguments and not arguments[0].startswith(("-", "~")) and "=" not in arguments[0]:
@@ -173,6 +242,8 @@ def with_hydra(arguments: list[str], task: Task) -> int:
     try:
         with command_line(arguments):
             entry()
+    except Refused as refused:
+        return int(refused.args[0])
     except (HydraException, OmegaConfBaseException) as error:
         raise explained(error, arguments) from error
     return max(codes)
@@ -186,6 +257,9 @@ def register(arguments: list[str]) -> list[str]:
         for name, function in choices.items():
             node = {"_target_": target(function), **settings.defaults(function, name)}
             store.store(group=group, name=name, node=node)
+    for name, kind in EXPERIMENTS.items():
+        node = {"_target_": experiment_target(kind), **settings.defaults(kind, name)}
+        store.store(group="experiment/settings", name=name, node=node, package="experiment")
 
     def register_problem(name: str) -> str:
         path = library.find_problem(name)
@@ -258,7 +332,7 @@ def known_keys(parent: str, arguments: list[str]) -> list[str]:
     part = OmegaConf.select(cfg, parent) if parent else cfg
     hidden = ("_target_", "name") if parent == "problem" else ("_target_",)
     keys = [str(key) for key in part if key not in hidden] if isinstance(part, DictConfig) else []
-    return keys if parent else [*keys, "experiment"]
+    return keys if parent or "experiment" in keys else [*keys, "experiment"]
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

@@ -209,6 +209,8 @@ class _Comparison:
         for name in run.pictures if self.job.pictures else ():
             figure = draw_convergence(self.histories) if name == "convergence" else run.draw(name)
             save(figure, *self.folder.picture(name))
+        document = results(self.problem, list(self.methods.values()), environment=self.environment)
+        self.folder.write_results({**document, "finished": True})
 
 
 def introduction(

@@ -139,6 +139,12 @@ class March:
         breaks = tuple(p.geometry.lower[p.geometry.names.index(str(time))] for p in self.problems[1:])
         return Solution(time, breaks, tuple(slabs))
 
+    def found(self, position: Position) -> Solution:
+        """Return what the first training had found at a position; for one slab without corrections, after `run`."""
+        network, theta = self._first.found(position)
+        piece = Piece(self._first.ansatz, network, theta, lambda: last_points(self._first, position))
+        return Solution(None, (), ((piece,),))
+
     def _pieces(self, first: Trainer, slab: int) -> Iterator[Piece]:
         """Yield the first piece of a slab, and each correction that lowers the held-out residual of the one before."""
         trainer, size = first, 1.0

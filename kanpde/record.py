@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
 import os
@@ -31,6 +32,7 @@ from kanpde.geometry import ends_of, shown, without_parameters
 from kanpde.metrics import Method, Taylor, evaluate_chunks, ranks
 from kanpde.multiindex import IndexSet
 from kanpde.problem import Problem, Reference
+from kanpde.version import __version__
 
 Histories = Mapping[str, Sequence[Mapping[str, Any]]]
 """The rows of a history by method; a row has the columns of `HISTORY` but the first."""
@@ -39,6 +41,7 @@ GRID = {1: 1001, 2: 201, 3: 51}
 """Points per axis of a sampled solution; odd, so that the middle of the box is among them."""
 RESIDUAL_CHUNK = 4096
 """Points at which residuals are computed at once, so that memory is bounded."""
+TRACE = ("stage", "iteration", "seconds", "parameters", "rel_l2", "rel_h1", "max_error")
 CELLS: dict[int, tuple[str, tuple[tuple[int, ...], ...]]] = {
     1: ("line", ((0,), (1,))),
     2: ("quad", ((0, 0), (1, 0), (1, 1), (0, 1))),
@@ -327,6 +330,14 @@ class RunDirectory:
         folder.mkdir(exist_ok=True)
         return folder / f"{name}.png", folder / f"{name}.pdf"
 
+    @property
+    def finished(self) -> bool:
+        """Whether results.json says that the run has come to its end."""
+        try:
+            return bool(json.loads((self.path / "results.json").read_text(encoding="utf-8")).get("finished"))
+        except (OSError, ValueError, AttributeError):
+            return False
+
     def log(self, line: str) -> None:
         """Append a line to log.txt."""
         with open(self.path / "log.txt", "a", encoding="utf-8") as file:
@@ -368,10 +379,12 @@ class RunDirectory:
 
     def write_history(self, histories: Histories) -> None:
         """Write history.csv, one row per recorded iteration of each method, with the columns of `HISTORY`."""
-        with atomic(self.path / "history.csv") as path, open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, HISTORY, extrasaction="ignore", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows({"method": method, **row} for method, rows in histories.items() for row in rows)
+        rows = [{"method": method, **row} for method, rows in histories.items() for row in rows]
+        write_csv(self.path / "history.csv", HISTORY, rows)
+
+    def write_trace(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write trace.csv, one row per moment of a training at which the error was measured."""
+        write_csv(self.path / "trace.csv", TRACE, rows)
 
     def write_solution(self, sample: Sample) -> None:
         """Write solution.h5, solution.vtu and, where time and space vary, time_series.xdmf; log where a slice lies."""
@@ -416,6 +429,20 @@ def write_time_series(path: Path, sample: Sample) -> None:
         ElementTree.ElementTree(writer.xdmf_file).write(writer.filename, encoding="utf-8", xml_declaration=True)
         os.replace(writer.h5_filename, data)
         os.replace(writer.filename, path)
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows to a file of comma-separated values, with a line of names first; what a row lacks stays empty."""
+    with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def digest(content: Any) -> str:
+    """Return twelve digits that name plain data and the version of the package: another content has others."""
+    text = json.dumps([content, __version__], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:

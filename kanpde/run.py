@@ -19,7 +19,7 @@ from kanpde.errors import KanpdeError, unknown_name
 from kanpde.field import Points
 from kanpde.library import load_problem
 from kanpde.march import March, Slabs, Solution, shown
-from kanpde.metrics import Errors, Method, errors, evaluation_seconds
+from kanpde.metrics import ErrorMeasure, Errors, Method, evaluation_seconds
 from kanpde.model import KAN, MLP
 from kanpde.multiindex import IndexSet
 from kanpde.plot import (
@@ -37,6 +37,7 @@ from kanpde.record import Sample, load_checkpoint, sample_solution, save_checkpo
 from kanpde.sampling import Sampling
 from kanpde.solver import Auto, Solver
 from kanpde.threads import default_threads
+from kanpde.trace import Moment, Trace, together
 from kanpde.training import Budget, Position, Progress
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -53,12 +54,14 @@ class Run:
     Each unknown is a function of the coordinates, in the problem's order: `run.u(0.5, 0.2)`; floats, arrays and
     tensors of one shape (or that broadcast) give the same kind back. `solution` holds the networks of all slabs and
     corrections, `theta` their parameters. `method` is the row of the table, `history` holds a dict per iteration.
+    `trace` holds the errors during training, if `solve` was asked for them.
     """
 
     problem: Problem
     solution: Solution
     method: Method
     history: tuple[dict[str, Any], ...]
+    trace: tuple[Moment, ...] = ()
 
     @property
     def theta(self) -> Tensor:
@@ -173,6 +176,7 @@ def solve(
     threads: int | None = None,
     progress: Progress | None = None,
     checkpoint: Path | None = None,
+    trace: bool = False,
 ) -> Run:
     """Train `model` on `problem` (or the name or path of one) and return the run with its errors.
 
@@ -181,7 +185,8 @@ def solve(
     networks that are trained one after the other on what the first one leaves, see `March`.
     threads: of PyTorch on the CPU; None takes one for small networks and every core for large ones. checkpoint: a file
     that is written while training goes on; if it is there already, training goes on from it and ends as if never
-    interrupted.
+    interrupted. trace: measure errors of what had been found during training too, after it; of a training that goes on
+    from a checkpoint since then. It is for one slab without corrections.
     Raises KanpdeError for bad input and for a checkpoint that is damaged or of another run.
     """
     problem = load_problem(problem) if isinstance(problem, str) else problem
@@ -193,22 +198,26 @@ def solve(
         raise KanpdeError(f"slabs={shown(slabs)}: unknown scalars are the same in all of them: use slabs=1.")
     if threads is not None and threads < 1:
         raise KanpdeError(f"threads={threads}: give at least 1, or None to let the size of the network decide.")
+    if trace and (problem.reference is None or slabs != 1 or corrections):
+        raise KanpdeError("trace=True: errors during training need a reference, one slab and no corrections.")
     torch.set_num_threads(threads or default_threads(most_parameters(problem, model)))
     march = March(problem, model, solver, sampling, conditions, budget, seed, choose_device(device), slabs, corrections)
     setup = perf_counter() - begin
     identity = fingerprint(problem, model, solver, sampling, conditions, seed, slabs, corrections)
-    solution = march.run(
-        read_positions(checkpoint, identity),
-        progress,
-        None if checkpoint is None else Saver(checkpoint, identity),
-    )
+    saver = None if checkpoint is None else Saver(checkpoint, identity)
+    moments = Trace()
+    solution = march.run(read_positions(checkpoint, identity), progress, together(saver, moments) if trace else saver)
     untold = Method(
         model.name, len(solution.theta), None, {}, march.iterations, march.stopped, found_scalars(problem, solution)
     )
     run = Run(problem, solution, untold, tuple(march.history))
     seconds = {"setup": setup, "train": march.seconds, "evaluate_1e5": evaluation_seconds(run.taylor, problem)}
-    measured = errors(run.taylor, problem) if problem.reference is not None else None
-    return replace(run, method=replace(untold, seconds=seconds, errors=measured))
+    method = replace(untold, seconds=seconds)
+    if problem.reference is None:
+        return replace(run, method=method)
+    measure = ErrorMeasure(problem)
+    method = replace(method, errors=measure.of(run.taylor))
+    return replace(run, method=method, trace=moments.moments(march, measure) if trace else ())
 
 
 def found_scalars(problem: Problem, solution: Solution) -> dict[str, float]:

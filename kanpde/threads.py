@@ -17,6 +17,9 @@ SMALL = 1000
 
 def default_threads(parameters: int) -> int:
     """Return the number of threads for a network of so many parameters: one, or every core the process may use."""
-    if parameters <= SMALL:
-        return 1
+    return 1 if parameters <= SMALL else cores()
+
+
+def cores() -> int:
+    """Return the number of cores that the process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

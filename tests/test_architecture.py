@@ -28,10 +28,10 @@ ORDER = [
     {"metrics", "full"},
     {"training"},
     {"march", "record"},
-    {"plot"},
+    {"plot", "trace"},
     {"run", "display"},
-    {"compare"},
-    {"report"},
+    {"compare", "collect"},
+    {"experiments", "report"},
     {"__init__"},
     {"cli"},
     {"__main__"},
@@ -40,7 +40,7 @@ LEVELS = {name: level for level, names in enumerate(ORDER) for name in names}
 ALLOWED = {
     "hydra": {"cli"},
     "omegaconf": {"cli"},
-    "matplotlib": {"plot"},
+    "matplotlib": {"plot", "experiments"},
     "jinja2": {"report"},
     "markupsafe": {"report"},
     "pytorch_optimizer": {"solver"},
@@ -119,6 +119,11 @@ def test_what_stands_for_zero_has_one_home(module: tuple[str, ...]) -> None:
         node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, float)
     ]
     assert (TINY in numbers) == (module == ("floats",))
+
+
+def test_only_figures_of_experiments_import_matplotlib() -> None:
+    drawing = {module for module in modules() if any(name[0] == "matplotlib" for name in imports(module))}
+    assert {module for module in drawing if module[0] == "experiments"} == {("experiments", "figures")}
 
 
 def test_folders_have_no_cycles() -> None:

@@ -158,7 +158,7 @@ def test_check_refuses_a_wrong_reference(capsys: pytest.CaptureFixture[str]) -> 
         (["seed=0,1"], "has several values: add -m"),
         (["seed="], "seed='' is not of type int"),
         (["problem=[poisson2d"], "'problem=[poisson2d' cannot be read: write key=value"),
-        (["lst"], "unknown command 'lst': did you mean 'list'? Known: check, list"),
+        (["lst"], "unknown command 'lst': did you mean 'list'? Known: check, collect, list, report"),
         (["list", "all"], "takes no arguments"),
         (["resume=nowhere"], "'nowhere' holds no config.yaml"),
         (["resume=nowhere", "seed=1"], "resume=DIR takes no other arguments"),
@@ -265,6 +265,51 @@ def test_a_sweep_reports_the_runs_that_fail(capsys: pytest.CaptureFixture[str]) 
     assert main(["-m", "model.grid=0,4", *[a for a in QUICK if "grid" not in a]]) == 2
     assert capsys.readouterr().err.count("kanpde: error: ") == 1
     assert len(list(Path("runs/poisson2d").glob("*/results.json"))) == 1
+
+
+def test_a_sweep_that_is_started_again_repeats_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    describe = display.describe
+
+    def interrupt(name: str, row: Row) -> str:
+        if Path("runs/poisson2d").is_dir() and len(list(Path("runs/poisson2d").glob("sweep-*/results.json"))) == 1:
+            raise KeyboardInterrupt
+        return describe(name, row)
+
+    monkeypatch.setattr(display, "describe", interrupt)
+    monkeypatch.setattr(display, "PLAIN_SECONDS", 0.0)
+    assert main(["-m", "seed=0,1,2", *QUICK]) == 130
+    monkeypatch.setattr(display, "describe", describe)
+    (first,) = Path("runs/poisson2d").glob("sweep-*/results.json")
+    before = first.stat().st_mtime_ns
+    capsys.readouterr()
+    assert main(["-m", "seed=0,1,2", *QUICK]) == 0
+    assert capsys.readouterr().out.count("finished before: ") == 1
+    assert first.stat().st_mtime_ns == before
+    rows = [json.loads(path.read_text())["methods"] for path in Path("runs/poisson2d").glob("sweep-*/results.json")]
+    assert len({row[0]["rel_l2"] for row in rows}) == 3
+    assert main(["-m", "seed=0,1,2", *QUICK]) == 0
+    assert capsys.readouterr().out.count("finished before: ") == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("plugin", "launcher"),
+    [
+        ("hydra_joblib_launcher", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]),
+        ("hydra_submitit_launcher", ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"]),
+    ],
+    ids=["joblib", "submitit"],
+)
+def test_launchers_run_sweeps_in_other_processes(plugin: str, launcher: list[str]) -> None:
+    pytest.importorskip(f"hydra_plugins.{plugin}")
+    command = [sys.executable, "-m", "kanpde", "-m", *launcher, "seed=0,1", *QUICK]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(list(Path("runs/poisson2d").glob("sweep-*/results.json"))) == 2
+    done = subprocess.run([*command, "model.grid=0"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
 
 
 def test_the_smoke_experiment_compares_all_methods() -> None:

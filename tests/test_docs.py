@@ -31,6 +31,7 @@ from kanpde import (
 )
 from kanpde.cli import main
 from kanpde.compare import Job
+from kanpde.experiments import EXPERIMENTS
 from kanpde.model.kan import AFFINE, NONLINEAR, SUMS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -210,6 +211,15 @@ def test_every_setting_is_listed_with_its_default(title: str, settings: type) ->
     assert is_dataclass(settings)
     listed = re.findall(r"^\| `(\w+)` \| `(.+?)` \| \S", section(title).split("**`null`")[0], flags=re.MULTILINE)
     assert listed == [(field.name, spelled(field.default)) for field in fields(settings)]
+
+
+def test_every_setting_of_an_experiment_is_listed_with_its_default() -> None:
+    parts = re.split(r"^### `(.*)`$", text_of("docs/experiments.md").split("## Sweeps")[0], flags=re.MULTILINE)
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    assert set(sections) == set(EXPERIMENTS)
+    for name, kind in EXPERIMENTS.items():
+        listed = re.findall(r"^\| `(\w+)` \| `(.+?)` \| \S", sections[name], flags=re.MULTILINE)
+        assert listed == [(field.name, spelled(field.default)) for field in fields(kind)], name
 
 
 def test_what_null_means_is_what_is_chosen() -> None:
