@@ -142,7 +142,7 @@ class March:
     def found(self, position: Position) -> Solution:
         """Return what the first training had found at a position; for one slab without corrections, after `run`."""
         network, theta = self._first.found(position)
-        piece = Piece(self._first.ansatz, network, theta, lambda: last_points(self._first, position))
+        piece = Piece(self._first.ansatz, network, theta, lambda: self._first.points(position))
         return Solution(None, (), ((piece,),))
 
     def _pieces(self, first: Trainer, slab: int) -> Iterator[Piece]:
