@@ -40,6 +40,21 @@ of a Kolmogorov-Arnold network; how each was measured is said below the table.
 
 """
 
+GOAL = 1e-4
+"""The median error, or ten times the reference's own, above which the page says what stops the network."""
+LIMITS = {
+    "burgers2d": "Three coordinates: networks grow there, since products of all splines would be too many, and the time"
+    " ends in the first half of the interval.",
+    "channel_cylinder": "The domain is no box, and sums of products of functions of x and y need more nodes than the"
+    " time suffices for to follow the boundary layer of the cylinder.",
+    "gray_scott": "As burgers2d.",
+    "heat2d_multiscale": "Three coordinates, ten waves along x: most random starts end in false minima, where held-out"
+    " residuals are many times those of training.",
+    "kuramoto_sivashinsky": "Chaotic: all products need 200 intervals along x, the time ends before the end of the"
+    " interval, and the solution is no short sum of products.",
+    "poisson_inverse": "The coefficient is found from noisy values of the solution: noise is most of the error.",
+}
+
 
 def solved_by_fem(problem: Problem) -> tuple[list[dict[str, Any]], str]:
     """Return name, dofs, error and seconds of each finite element solution of the ladder, and why there are none."""
@@ -109,12 +124,22 @@ def page(rows: Mapping[str, Row]) -> str:
     refused = [f"- {label}: {note}\n" for label, row in rows.items() if (note := row.get("fem", {}).get("note"))]
     if refused:
         parts += ["\n## Finite elements left out\n\n", *refused]
+    stopped = [f"- {label}: {reason}\n" for label, row in rows.items() if (reason := limit(row))]
+    if stopped:
+        parts += [f"\n## What stops those above {GOAL:g}\n\n", *stopped]
     if rows:
         parts += ["\n## Measured with\n\n", markdown([origin_cells(*item) for item in rows.items()])]
         seeds = [seed_cells(label, row, seed) for label, row in rows.items() for seed in row["seeds"]]
         parts += ["\n## Every seed\n\n", markdown(seeds)]
     parts += ["\n## What each problem is\n\n", "From the files in `problems/`, which are one page each.\n"]
     return "".join([*parts, *map(described, problem_files())])
+
+
+def limit(row: Row) -> str:
+    """Return what stops a network that is far from its goal and from the error of the reference, or nothing."""
+    if Summary.of(row).median <= max(GOAL, 10 * (row["reference"]["error"] or 0.0)):
+        return ""
+    return LIMITS.get(row["made_with"]["problem"], "Not known.")
 
 
 def source_lines(problem: str) -> list[str]:

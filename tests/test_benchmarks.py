@@ -254,6 +254,15 @@ def test_finite_elements_at_equal_error_are_the_fastest_that_are_as_accurate():
     assert problems.cells("poisson2d", row(seed(0, 1e-3)))["fem"] == "-"
 
 
+def test_what_stops_a_network_is_said_where_it_is_far_from_its_goal():
+    far = row(seed(0, 1e-2))
+    assert problems.limit(far) == "Not known."
+    assert problems.limit({**far, "made_with": {**far["made_with"], "problem": "gray_scott"}}).startswith("As ")
+    assert problems.limit(row(seed(0, 1e-5))) == ""
+    assert problems.limit({**far, "reference": {**far["reference"], "error": 2e-3}}) == ""
+    assert set(problems.LIMITS) <= set(library.problem_files())
+
+
 def test_published_errors_are_positive_and_say_where_they_are_from():
     for record in RECORDS.values():
         assert any(found.error is not None for found in record)
