@@ -7,6 +7,7 @@ import torch
 from scipy.linalg import LinAlgError, cho_solve_banded, cholesky_banded
 from torch import Tensor
 
+from kanpde import processes
 from kanpde.floats import TINY
 from kanpde.linalg import finite
 
@@ -27,6 +28,11 @@ class Band:
         b = 2 * self.bandwidth
         place = start * b + start + self.bandwidth
         self._entries.as_strided((m, w, m, w), (b * stride, b, stride, 1), place).add_(block)
+
+    def sum_over_processes(self) -> None:
+        """Sum the matrices of all processes: what is not above the diagonal, which is all that is used."""
+        if processes.count() > 1:
+            self.lower().copy_(processes.summed(self.lower().contiguous()))
 
     def lower(self) -> Tensor:
         """Return the diagonal and what is below it (n, b + 1): entry (i, j) at [j, i - j]."""

@@ -25,7 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.table import Table
 
 import kanpde
-from kanpde import library, settings
+from kanpde import library, processes, settings
 from kanpde.check import Row, check
 from kanpde.collect import collect, common, run_directories, write_table
 from kanpde.compare import Interrupted, Job, compare
@@ -65,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0, 2 after bad input, 130 after an interrupt."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return dispatch(arguments)
+        with processes.together():
+            return dispatch(arguments)
     except KanpdeError as error:
         return report(error)
     except KeyboardInterrupt as interrupt:
@@ -80,6 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def dispatch(arguments: list[str]) -> int:
     """Run the command that the arguments name."""
+    if arguments[:1] in (["collect"], ["report"]) and not processes.is_first():
+        return 0
     if arguments[:1] == ["list"]:
         if len(arguments) > 1:
             raise KanpdeError(f"'kanpde list' takes no arguments, got {' '.join(arguments[1:])}.")
@@ -104,7 +107,14 @@ def dispatch(arguments: list[str]) -> int:
 
 
 def run_composed(config: dict[str, Any]) -> None:
-    """Run what Hydra composed: in a sweep once only, in a directory that is named by the configuration."""
+    """Run what Hydra composed: in a sweep once only, in a directory that is named by the configuration.
+
+    Raises KanpdeError for more than one run in several processes, which are for one.
+    """
+    if processes.count() > 1 and (HydraConfig.get().mode == RunMode.MULTIRUN or "experiment" in config):
+        raise KanpdeError(
+            f"{processes.count()} processes of torchrun are for one run: start sweeps and experiments without torchrun."
+        )
     if HydraConfig.get().mode != RunMode.MULTIRUN or config["out"] is not None or "experiment" in config:
         run(config)
         return
@@ -231,6 +241,8 @@ def with_hydra(arguments: list[str], task: Task) -> int:
         try:
             task(plain(cfg))
         except KanpdeError as error:
+            if processes.count() > 1:
+                raise  # it ends this process, and so all of them
             codes.append(report(error))
             if os.getpid() != here:  # a launcher's process, which hands over exceptions only
                 raise Refused(codes[-1]) from None

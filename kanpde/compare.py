@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from kanpde import processes
 from kanpde.check import Row, check, most_parameters
 from kanpde.display import Display, shown_error
 from kanpde.environment import environment
@@ -90,18 +91,24 @@ def compare(
     """Solve `problem` with `model` and the baselines, print the table and leave a run directory.
 
     `config` is written there for a later resume; `directory` is that of an interrupted run, which then goes on.
+    Several processes train the networks together; the first one does all else.
     Raises KanpdeError for bad input, Interrupted after an interrupt.
     """
     rows = check(problem, model, sampling=sampling, conditions=job.conditions, seed=job.seed)
     device = choose_device(job.device)
     slab_problems(problem, job.slabs)  # refuses what does not fit before there is a directory
-    if directory is None:
+    chosen = suited_solver(solver, problem, model, sampling)
+
+    def opened() -> str:
+        if directory is not None:
+            return str(RunDirectory.open(directory).path)
         folder = RunDirectory.create(problem.name, job.out)
         folder.write_config(config)
-    else:
-        folder = RunDirectory.open(directory)
-    display = Display(folder.log)
-    for line in introduction(problem, model, suited_solver(solver, problem, model, sampling), rows, job, device):
+        return str(folder.path)
+
+    folder = RunDirectory(Path(processes.first(opened)))
+    display = Display(folder.log if processes.is_first() else lambda line: None)
+    for line in introduction(problem, model, chosen, rows, job, device):
         display.say(line)
     try:
         return _Comparison(problem, sampling, budget, job, folder, display).run(model, solver)
@@ -118,7 +125,7 @@ class _Comparison:
         self.sampling, self.budget, self.job, self.folder, self.display = sampling, budget, job, folder, display
         self.ladder: Sequence[Resolution] = ()
         fem_wanted = job.baseline in ("fem", "all")
-        if fem_wanted or problem.reference is None:
+        if processes.is_first() and (fem_wanted or problem.reference is None):
             try:
                 self.ladder = ladder(problem)
             except KanpdeError as error:
@@ -130,8 +137,10 @@ class _Comparison:
         if not fem_wanted:
             self.ladder = ()
         self.problem = problem
-        self.measure = ErrorMeasure(problem) if problem.reference is not None else None
+        self.measure = ErrorMeasure(problem) if problem.reference is not None and processes.is_first() else None
         self.environment = {**environment(choose_device(job.device)), "threads": job.threads or "auto"}
+        if processes.count() > 1:
+            self.environment["processes"] = processes.count()
         self.methods = {method.name: method for method in finished_methods(folder)}
         self.histories: dict[str, Sequence[Mapping[str, Any]]] = {}
 
@@ -146,10 +155,8 @@ class _Comparison:
             self._train(f"{mlp.name}-adam-lbfgs", mlp, Chain((Adam(), LBFGS())))
         for resolution in self.ladder:
             self._finite_elements(resolution)
-        self._leave(run)
-        reference = self.problem.reference
-        self.display.table(list(self.methods.values()), reference)
-        self.display.say(f"run directory: {self.folder.path}")
+        if processes.is_first():
+            self._leave(run)
         return Comparison(run, tuple(self.methods.values()), self.folder.path)
 
     def _train(self, name: str, model: KAN | MLP, solver: Solver | Auto, checkpoint: Path | None = None) -> Run:
@@ -171,7 +178,7 @@ class _Comparison:
                 checkpoint=checkpoint or self.folder.path / f"checkpoint-{name}.pt",
             )
         self.histories[name] = run.history
-        if name not in self.methods:
+        if name not in self.methods and processes.is_first():
             self._add(replace(run.method, name=name))
             if run.errors is not None and run.errors.at_values:
                 found = run.errors.at_values.items()
@@ -203,7 +210,7 @@ class _Comparison:
             self.display.say(f"  {name} = {value:.10g}{known}")
 
     def _leave(self, run: Run) -> None:
-        """Write the files that show the network's solution and how all trainings went."""
+        """Write the files that show the network's solution and how all trainings went, and print the table."""
         self.folder.write_history(self.histories)
         self.folder.write_solution(run.sample)
         for name in run.pictures if self.job.pictures else ():
@@ -211,6 +218,8 @@ class _Comparison:
             save(figure, *self.folder.picture(name))
         document = results(self.problem, list(self.methods.values()), environment=self.environment)
         self.folder.write_results({**document, "finished": True})
+        self.display.table(list(self.methods.values()), self.problem.reference)
+        self.display.say(f"run directory: {self.folder.path}")
 
 
 def introduction(
@@ -225,8 +234,9 @@ def introduction(
     yield f"{solver}"
     if job.slabs != 1 or job.corrections:
         yield f"slabs {shown(job.slabs)}, corrections {job.corrections}: as many networks, one after the other"
-    threads = job.threads or default_threads(most_parameters(problem, model))
-    yield f"device {device}, float64, {threads} thread{'s' if threads > 1 else ''}, seed {job.seed}"
+    threads = job.threads or default_threads(most_parameters(problem, model), processes.count_here())
+    apart = f", {processes.count()} processes" if processes.count() > 1 else ""
+    yield f"device {device}, float64, {threads} thread{'s' if threads > 1 else ''}{apart}, seed {job.seed}"
     yield ", ".join(f"{name} {version}" for name, version in environment(device)["versions"].items())
 
 

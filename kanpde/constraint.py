@@ -47,9 +47,13 @@ class Groups:
         m, k = self.coefficients.shape
         step = max(1, points // k)
         for start in range(0, m, step):
-            some = slice(start, min(start + step, m))
-            at = self.at.part(slice(some.start * k, some.stop * k))
-            yield Groups(at, self.coefficients[some], self.values[some])
+            yield self.part(slice(start, min(start + step, m)))
+
+    def part(self, some: slice) -> Groups:
+        """Return the groups from the start of a slice to its end."""
+        k = self.coefficients.shape[1]
+        at = self.at.part(slice(some.start * k, some.stop * k))
+        return Groups(at, self.coefficients[some], self.values[some])
 
     def to(self, like: Tensor) -> Groups:
         """Return the same on the device of a tensor."""

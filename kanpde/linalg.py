@@ -9,6 +9,7 @@ from math import hypot
 import torch
 from torch import Tensor
 
+from kanpde import processes
 from kanpde.floats import TINY
 
 LINEAR = ("auto", "cholesky", "qr", "svd")
@@ -96,13 +97,28 @@ def failed(right: Tensor) -> None:
 def triangle(blocks: Iterable[tuple[Tensor, Tensor]], damping: Tensor) -> tuple[Tensor, Tensor]:
     """Return R (P, P) and c = -Q^T [r; 0] (P,) of [J; diag(damping)^(1/2)] = Q R, J and r in pieces.
 
-    One piece after the other is folded into the triangle, so no more than one is held (Demmel et al. 2012).
+    One piece after the other is folded into the triangle, so no more than one is held (Demmel et al. 2012), and then
+    the triangles of all processes into one.
     """
     size = len(damping)
+    damping = damping if processes.is_first() else torch.zeros_like(damping)
     r = torch.cat([torch.diag(damping.sqrt()), damping.new_zeros(size, 1)], dim=1)
     for residual, rows in blocks:
         r = torch.linalg.qr(torch.cat([r, torch.cat([rows, -residual[:, None]], dim=1)]), mode="r").R
+    if processes.count() > 1:
+        r = torch.linalg.qr(processes.gathered(r), mode="r").R
     return r[:size, :size], r[:size, size]
+
+
+def compressed(matrix: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """Return A and b with fewer rows and the same |A x - b| for all x, up to a constant, as the rows of all processes.
+
+    They are the triangles of each process's [A, b]. The rows of one process stay what they are.
+    """
+    if processes.count() == 1:
+        return matrix, right
+    r = processes.gathered(torch.linalg.qr(torch.cat([matrix, right[:, None]], dim=1), mode="r").R)
+    return r[:, :-1], r[:, -1]
 
 
 def lsmr(
@@ -158,8 +174,10 @@ def solve_least_squares(matrix: Tensor, right: Tensor, ridge: float) -> Tensor |
 
     QR of the columns scaled to norm 1, with the ridge as extra rows, so that rank deficiency is harmless on every
     device. More accurate than the normal equations, whose error grows with the square of the condition number. What
-    belongs to columns that vanish, up to rounding of the largest one, is 0: it could be anything.
+    belongs to columns that vanish, up to rounding of the largest one, is 0: it could be anything. x is for
+    the rows of all processes.
     """
+    matrix, right = compressed(matrix, right)
     norms = matrix.norm(dim=0)
     scale = torch.where(norms > SINGULAR * norms.max(), 1 / norms, 0.0)
     size = matrix.shape[1]

@@ -9,6 +9,7 @@ from math import isfinite
 import torch
 from torch import Tensor
 
+from kanpde import processes
 from kanpde.banded import Band
 from kanpde.model.tensor import TensorSplines
 from kanpde.residual import Residuals
@@ -38,7 +39,10 @@ class Normal:
 
 
 def normal_equations(residuals: Residuals, splines: TensorSplines, theta: Tensor) -> Normal:
-    """Return the normal equations of residuals on tensor products of splines with coefficients theta (P,)."""
+    """Return the normal equations of residuals on tensor products of splines with coefficients theta (P,).
+
+    They are sums over the points of all processes.
+    """
     band = Band(splines.parameters, splines.bandwidth, theta)
     gradient, loss = torch.zeros_like(theta), 0.0
     rows: list[Tensor] = []
@@ -59,7 +63,9 @@ def normal_equations(residuals: Residuals, splines: TensorSplines, theta: Tensor
             start = slow * line + fast * splines.outputs
             gradient.as_strided((m, w), (line, 1), start).add_((residual[:, part].reshape(-1) @ j).view(m, w))
             band.add(start, line, (j.T @ j).view(m, w, m, w))
-    return Normal(loss, gradient, band, torch.cat(rows) if rows else theta.new_zeros(0, len(theta)))
+    band.sum_over_processes()
+    dense = processes.gathered(torch.cat(rows) if rows else theta.new_zeros(0, len(theta)))
+    return Normal(processes.total(loss), processes.summed(gradient), band, dense)
 
 
 def newton(

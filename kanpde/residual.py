@@ -4,7 +4,8 @@ Rows are weighted so that half the squared norm is the loss: for each equation a
 over its points, in units of its size `scale`, times its weight. One reverse pass through the channels gives the
 adjoints of every layer's outputs; each row of the Jacobian is then a product of layer factors, since points are
 independent (per-sample gradients: Goodfellow 2015). Work goes in chunks of points, so memory does not grow with N P.
-The rows of constraints come after those of points; each sums over a group of points of its own.
+The rows of constraints come after those of points; each sums over a group of points of its own. Where several processes
+solve together each has the rows of its share of the points; losses and products with J^T are sums over all processes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from kanpde import processes
 from kanpde.constraint import Groups
 from kanpde.errors import KanpdeError
 from kanpde.field import Field, Points
@@ -90,6 +92,7 @@ class Residuals:
     """Residual rows of `ansatz` on an approximation at given point sets (label of an equation or condition -> points).
 
     Then come the rows of its problem's constraints. `scales` gives the size of each residual, by which it is divided.
+    Every process is given all points. Raises KanpdeError if there are fewer of them than processes.
     """
 
     def __init__(
@@ -106,6 +109,11 @@ class Residuals:
         self._functions = {label: problem.residual_function(label) for labels in everywhere for label in labels}
         self.batches: list[Batch] = []
         self._places: list[Tensor] = []
+        self._sizes = {labels: len(points.at) for labels, points in sets.items()}
+        if max(self._sizes.values()) < processes.count():
+            raise KanpdeError(
+                f"{max(self._sizes.values())} points are too few for {processes.count()} processes: use fewer of them."
+            )
         room = CACHE_ENTRIES
         for labels, points in sets.items():
             indices = IndexSet(problem.geometry.names, problem.derivatives(labels, points.at))
@@ -116,16 +124,18 @@ class Residuals:
             size = torch.tensor([scales[label] for label in labels], dtype=points.weights.dtype)
             scaling = ((weights / size**2).to(points.weights)[:, None] * points.weights).sqrt()
             chunk = max(64, CHUNK_ENTRIES // (approximation.row_entries * len(labels)))
-            chunk = ceil(len(points.at) / ceil(len(points.at) / chunk))
             order, parts = approximation.neighbours(points.at.array())
+            own = processes.share(len(order))
+            order, parts = order[own], clipped(parts, own)
+            chunk = ceil(len(order) / max(1, ceil(len(order) / chunk)))
             for group in joined(parts, chunk):
                 where = order[group[0].start : group[-1].stop]
                 self._places.append(where)
                 at = points.at.part(where)
-                own = [slice(part.start - group[0].start, part.stop - group[0].start) for part in group]
-                first = approximation.first(indices, at.array(), own) if room > 0 else None
+                near = [slice(part.start - group[0].start, part.stop - group[0].start) for part in group]
+                first = approximation.first(indices, at.array(), near) if room > 0 else None
                 room -= first.entries if first else 0
-                self.batches.append(Batch(labels, at, ansatz.frame(indices, at), scaling[:, where], own, first))
+                self.batches.append(Batch(labels, at, ansatz.frame(indices, at), scaling[:, where], near, first))
         like = approximation.lower
         for label, constraint in problem.constraints.items():
             groups = constraint.groups(problem.geometry).to(like)
@@ -133,6 +143,7 @@ class Residuals:
             scale = (constraint.weight / len(groups.values)) ** 0.5 / scales[label]
             # As many groups at once as keep the dense features of their points small.
             width = len(indices) * approximation.width
+            groups = groups.part(processes.share(len(groups.values)))
             for part in groups.parts(CHUNK_ENTRIES // width):
                 everything = [slice(0, len(part.at))]
                 first = approximation.first(indices, part.at.array(), everything) if room > 0 else None
@@ -144,30 +155,34 @@ class Residuals:
 
     @property
     def rows(self) -> int:
-        """R, the number of residual rows."""
+        """R, the number of residual rows of this process."""
         return sum(batch.scaling.numel() for batch in self.batches)
 
     def residual(self, theta: Tensor) -> Tensor:
-        """Return the weighted residual rows (R,) at parameters theta (P,)."""
+        """Return this process's weighted residual rows (R,) at parameters theta (P,)."""
         return torch.cat([self._values(batch, self._output(batch, theta)[0]).flatten() for batch in self.batches])
 
     def loss(self, theta: Tensor) -> float:
-        """Return half the squared norm of the residual."""
-        return 0.5 * float(self.residual(theta).square().sum())
+        """Return half the squared norm of the residual, of all processes."""
+        return processes.total(0.5 * float(self.residual(theta).square().sum()))
 
     def at_points(self, theta: Tensor) -> list[Tensor]:
         """Return the weighted residuals (equation, point) of each of the sets, in the order of its points."""
-        sets: dict[tuple[str, ...], list[Tensor]] = {}
-        places: dict[tuple[str, ...], list[Tensor]] = {}
+        found = {labels: theta.new_zeros(len(labels), size) for labels, size in self._sizes.items()}
         for batch, where in zip(self.batches, self._places, strict=False):
-            sets.setdefault(batch.labels, []).append(self._values(batch, self._output(batch, theta)[0]))
-            places.setdefault(batch.labels, []).append(where)
-        return [torch.cat(r, dim=1)[:, torch.cat(places[labels]).argsort()] for labels, r in sets.items()]
+            found[batch.labels][:, where] = self._values(batch, self._output(batch, theta)[0])
+        return [processes.summed(r) for r in found.values()]
 
     def solution(self, theta: Tensor) -> Tensor:
         """Return the values of the field (N, U) at the points of the sets, in no particular order."""
         batches = [batch for batch in self.batches if batch.groups is None]
-        return torch.cat([self._output(batch, theta)[0][0] for batch in batches])
+        return processes.gathered(torch.cat([self._output(batch, theta)[0][0] for batch in batches]))
+
+    def points(self) -> Tensor:
+        """Return the points (N, d) of the first set, in no particular order."""
+        labels = next(iter(self._sizes))
+        own = [batch.at.array() for batch in self.batches if batch.labels == labels]
+        return processes.gathered(torch.cat(own))
 
     def adjoints(self, theta: Tensor, reverse: bool = False) -> Iterator[tuple[Batch, Tensor, Tensor, Any, Any]]:
         """Yield each batch with its residual rows (E, R) and the adjoints (E, C, N, O) of what is approximated.
@@ -241,6 +256,7 @@ class System(Residuals):
 class Linearisation:
     """The residual r (R,) and its Jacobian J (R, P) at fixed parameters, as layer factors.
 
+    Rows are those of this process; what is a sum over rows is one over the rows of all processes.
     The factors are held where they are small, and computed anew for each use where they are not.
     """
 
@@ -283,7 +299,7 @@ class Linearisation:
                 for where, share in zip(columns, (j.T @ j).split(sizes), strict=True):
                     for other, entries in zip(columns, share.split(sizes, dim=1), strict=True):
                         matrix[where, other] += entries
-        return torch.cat(rows), gradient, matrix
+        return torch.cat(rows), processes.summed(gradient), processes.summed(matrix)
 
     def slopes(self) -> tuple[Tensor, Tensor]:
         """Return the gradient J^T r (P,) and the diagonal of J^T J (P,)."""
@@ -295,12 +311,13 @@ class Linearisation:
                 for where, slope, square in shares:
                     gradient[where] += slope
                     diagonal[where] += square
-        return gradient, diagonal
+        return processes.summed(gradient), processes.summed(diagonal)
 
     def kernel(self) -> tuple[Tensor, Tensor]:
         """Return r (R,) and J J^T (R, R) without any row of J.
 
         Per layer it is the sum over pairs of channels of (A_c A_c'^T) * (F_c F_c'^T), A the adjoints, F the features.
+        Only for one process, which has all rows.
         """
         blocks = [(r, plain(factors)) for r, factors in self]
         starts = list(accumulate((len(r) for r, _ in blocks), initial=0))
@@ -318,7 +335,7 @@ class Linearisation:
         for r, factors in self:
             loss += 0.5 * float(r.square().sum())
             gradient += torch.cat([factor.transposed_times(r) for factor in factors])
-        return loss, gradient
+        return processes.total(loss), processes.summed(gradient)
 
     def times(self, direction: Tensor) -> Tensor:
         """Return J v (R,) for a direction v (P,)."""
@@ -336,7 +353,13 @@ class Linearisation:
             part = weights[start : start + len(r)]
             total += torch.cat([factor.transposed_times(part) for factor in factors])
             start += len(r)
-        return total
+        return processes.summed(total)
+
+
+def clipped(parts: list[slice], own: slice) -> list[slice]:
+    """Return what consecutive parts have in common with a slice, counted from its start."""
+    cut = (slice(max(part.start, own.start), min(part.stop, own.stop)) for part in parts)
+    return [slice(part.start - own.start, part.stop - own.start) for part in cut if part.start < part.stop]
 
 
 def joined(parts: list[slice], size: int) -> Iterator[list[slice]]:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kanpde import processes
 from kanpde.check import most_parameters
 from kanpde.edges import edge_functions, has_edge_functions
 from kanpde.errors import KanpdeError, unknown_name
@@ -187,6 +188,8 @@ def solve(
     that is written while training goes on; if it is there already, training goes on from it and ends as if never
     interrupted. trace: measure errors of what had been found during training too, after it; of a training that goes on
     from a checkpoint since then. It is for one slab without corrections.
+    In a block of `processes.together` the points are divided among processes. All return the solution; the first one
+    alone writes the checkpoint and measures errors.
     Raises KanpdeError for bad input and for a checkpoint that is damaged or of another run.
     """
     problem = load_problem(problem) if isinstance(problem, str) else problem
@@ -200,17 +203,22 @@ def solve(
         raise KanpdeError(f"threads={threads}: give at least 1, or None to let the size of the network decide.")
     if trace and (problem.reference is None or slabs != 1 or corrections):
         raise KanpdeError("trace=True: errors during training need a reference, one slab and no corrections.")
-    torch.set_num_threads(threads or default_threads(most_parameters(problem, model)))
+    torch.set_num_threads(threads or default_threads(most_parameters(problem, model), processes.count_here()))
     march = March(problem, model, solver, sampling, conditions, budget, seed, choose_device(device), slabs, corrections)
     setup = perf_counter() - begin
     identity = fingerprint(problem, model, solver, sampling, conditions, seed, slabs, corrections)
-    saver = None if checkpoint is None else Saver(checkpoint, identity)
+    positions = processes.first(lambda: [dict(vars(p)) for p in read_positions(checkpoint, identity)])
+    saver = Saver(checkpoint, identity) if checkpoint is not None and processes.is_first() else None
     moments = Trace()
-    solution = march.run(read_positions(checkpoint, identity), progress, together(saver, moments) if trace else saver)
+    solution = march.run(
+        [Position(**position) for position in positions], progress, together(saver, moments) if trace else saver
+    )
     untold = Method(
         model.name, len(solution.theta), None, {}, march.iterations, march.stopped, found_scalars(problem, solution)
     )
     run = Run(problem, solution, untold, tuple(march.history))
+    if not processes.is_first():
+        return run
     seconds = {"setup": setup, "train": march.seconds, "evaluate_1e5": evaluation_seconds(run.taylor, problem)}
     method = replace(untold, seconds=seconds)
     if problem.reference is None:
@@ -231,11 +239,19 @@ def found_scalars(problem: Problem, solution: Solution) -> dict[str, float]:
 
 
 def suited_solver(solver: Solver | Auto, problem: Problem, model: KAN | MLP, sampling: Sampling) -> Solver:
-    """Return a solver, or the one that suits the sizes of the last stage if it is to be chosen."""
-    if isinstance(solver, Solver):
-        return solver
-    parameters = most_parameters(problem, model)
-    return solver.suited(parameters, sampling.interior_count(parameters) * len(problem.equations))
+    """Return a solver, or the one that suits the sizes of the last stage if it is to be chosen.
+
+    Raises KanpdeError for one whose rows cannot be divided among several processes.
+    """
+    if isinstance(solver, Auto):
+        parameters = most_parameters(problem, model)
+        solver = solver.suited(parameters, sampling.interior_count(parameters) * len(problem.equations))
+    if processes.count() > 1 and not solver.divides:
+        raise KanpdeError(
+            f"the method {solver.name} needs all residual rows in one process, and here are {processes.count()}: use"
+            " solver=levenberg_marquardt, self_scaled_broyden, lbfgs, adam or soap, or one process."
+        )
+    return solver
 
 
 def fingerprint(

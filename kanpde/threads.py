@@ -15,9 +15,12 @@ SMALL = 1000
 """Parameters up to which one thread is as fast as many: the matrices of a step are then smaller than its barriers."""
 
 
-def default_threads(parameters: int) -> int:
-    """Return the number of threads for a network of so many parameters: one, or every core the process may use."""
-    return 1 if parameters <= SMALL else cores()
+def default_threads(parameters: int, processes: int = 1) -> int:
+    """Return the number of threads for a network of so many parameters: one, or every core the process may use.
+
+    So many processes share the cores.
+    """
+    return 1 if parameters <= SMALL else max(1, cores() // processes)
 
 
 def cores() -> int:

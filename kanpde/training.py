@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kanpde import processes
 from kanpde.balance import balanced
 from kanpde.errors import KanpdeError
 from kanpde.floats import TINY
@@ -536,7 +537,7 @@ class Trainer:
     def _covering(self, network: Network) -> tuple[Network, Change]:
         """Return the network whose deeper grids cover the activations, and how the parameters change."""
         assert self.position.theta is not None
-        points = self.collocation.held_out(network, 0).batches[0].at.array()
+        points = self.collocation.held_out(network, 0).points()
         return network.covering(self.position.theta.to(self.like), points)
 
     def _take(self, network: Network, *changes: Change) -> None:
@@ -583,7 +584,7 @@ class Trainer:
         """Return which limit is reached, if one is."""
         if self.position.total >= self.budget.iterations:
             limit = f"budget of {self.budget.iterations} iterations"
-        elif perf_counter() - self._begin >= self.budget.seconds:
+        elif processes.decided(perf_counter() - self._begin >= self.budget.seconds):
             limit = f"budget of {self.budget.seconds:g} s"
         else:
             return ""
@@ -593,7 +594,8 @@ class Trainer:
     def _late(self) -> bool:
         """Whether so much of the budget is spent that a network should go on in time without growing."""
         seconds = perf_counter() - self._begin
-        return max(self.position.total / self.budget.iterations, seconds / self.budget.seconds) > LATE
+        spent = max(self.position.total / self.budget.iterations, seconds / self.budget.seconds)
+        return processes.decided(spent > LATE)
 
     def _due(self) -> bool:
         """Whether the held-out loss and a checkpoint are due: at growing intervals, so that they stay cheap."""

@@ -15,7 +15,7 @@ PACKAGE = Path(kanpde.__file__).parent
 # Points are drawn from geometries alone, and constraints, which problems hold, draw some: `sampling` is below both.
 ORDER = [
     {"errors", "files", "floats", "threads", "version"},
-    {"environment"},
+    {"environment", "processes"},
     {"settings", "multiindex", "reading"},
     {"field", "geometry"},
     {"basis", "sampling"},

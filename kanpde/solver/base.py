@@ -29,6 +29,8 @@ class Solver(ABC):
     """A training method. Parameters that would give a non-finite loss are never taken."""
 
     name: ClassVar[str]
+    divides: ClassVar[bool] = True
+    """Whether residual rows may be divided among processes, or else must all be in one."""
     starts: int = 1
     """Random starts, of which the one with the lowest held-out residual goes on."""
     start_iterations: int = 0

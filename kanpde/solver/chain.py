@@ -29,6 +29,11 @@ class Chain(Solver):
             raise KanpdeError("a chain needs at least one solver.")
 
     @property
+    def divides(self) -> bool:  # type: ignore[override]
+        """Whether all methods let rows be divided."""
+        return all(solver.divides for solver in self.solvers)
+
+    @property
     def starts(self) -> int:  # type: ignore[override]
         """Those of the first method."""
         return self.solvers[0].starts

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from kanpde import processes
 from kanpde.errors import KanpdeError
 from kanpde.floats import TINY
 from kanpde.linalg import Solve, solve_least_squares
@@ -79,7 +80,7 @@ class DampedGaussNewton(Solver):
     ) -> dict[str, Any]:
         """Return what steps from theta (P,) need besides the linearisation.
 
-        "residual" (R,) and "diagonal", the largest of diag J^T J or all of them (P,), are among it.
+        "residual" (R,), of this process, and "diagonal", the largest of diag J^T J or all of them (P,), are among it.
         """
 
     @abstractmethod
@@ -102,7 +103,7 @@ class DampedGaussNewton(Solver):
         m = {**m, "history": [*m["history"], state.loss][-self.patience :]}
         if step is not None:
             along = m["linearisation"].times(step)
-            predicted = -float(along @ (m["residual"] + 0.5 * along))
+            predicted = processes.total(-float(along @ (m["residual"] + 0.5 * along)))
             step = self._accelerated(system, state, step, along, solve)
             trial, loss = self._projected(system, state.theta + step)
             if isfinite(loss) and loss < state.loss:
@@ -152,7 +153,7 @@ class DampedGaussNewton(Solver):
         linearisation = system.linearised(theta)
         memory = {"history": [], **memory, "linearisation": linearisation}
         memory |= self.prepared(system, theta, linearisation, memory)
-        loss = 0.5 * float(memory["residual"].square().sum())
+        loss = processes.total(0.5 * float(memory["residual"].square().sum()))
         last, diagonal = system.network.places[-1], memory["diagonal"].expand(len(theta))
         metric, ridge = torch.zeros_like(theta), torch.zeros_like(theta)
         if self._projects(system):
@@ -185,7 +186,7 @@ class DampedGaussNewton(Solver):
         best, best_loss = theta, inf
         for _ in range(self.projection_steps):
             r, j = system.linear_part(theta)
-            loss = 0.5 * float(r.square().sum())
+            loss = processes.total(0.5 * float(r.square().sum()))
             if not loss < best_loss:
                 return best, best_loss
             best, best_loss = theta, loss
@@ -195,7 +196,7 @@ class DampedGaussNewton(Solver):
             theta = theta.clone()
             theta[last] += step
             if system.ansatz.problem.affine:
-                return theta, 0.5 * float((r + j @ step).square().sum())
+                return theta, processes.total(0.5 * float((r + j @ step).square().sum()))
         loss = system.loss(theta)
         return (theta, loss) if loss < best_loss else (best, best_loss)
 

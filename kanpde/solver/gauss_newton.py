@@ -45,6 +45,7 @@ class GaussNewton(DampedGaussNewton):
     inner: int = 100
 
     name = "gauss-newton"
+    divides = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

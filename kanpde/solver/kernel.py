@@ -29,6 +29,7 @@ class Kernel(DampedGaussNewton):
     momentum: float = 0.0
 
     name = "kernel"
+    divides = False
     moving = ("step",)
 
     def __post_init__(self) -> None:
