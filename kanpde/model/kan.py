@@ -284,7 +284,8 @@ class KAN:
             # Every coordinate has its own knots; hidden units share the number of intervals.
             groups = [(i, i + 1) for i in range(inputs)] if number == 0 else [(0, inputs)]
             edges = [
-                Edges(self._basis(k, g, lower.new_ones(b - a), number == 0 and a in periodic), a, b) for a, b in groups
+                Edges(self.edge_basis(k, g, lower.new_ones(b - a), number == 0 and a in periodic), a, b)
+                for a, b in groups
             ]
             if self.base:
                 # A silu does not repeat, so periodic inputs have none.
@@ -292,7 +293,7 @@ class KAN:
             layers.append(Layer(inputs, tuple(edges), sums[number], 0 if number else products))
         return Network(tuple(layers), lower, upper, scalars)
 
-    def _basis(self, degree: int, intervals: int, one: Tensor, periodic: bool) -> Learnable:
+    def edge_basis(self, degree: int, intervals: int, one: Tensor, periodic: bool) -> Learnable:
         """Return the basis on [-1, 1] for as many inputs as `one` (I,) has entries."""
         if periodic and self.basis != "bspline":
             return Fourier(intervals, -one, one)
