@@ -22,10 +22,12 @@ lint: $(VENV)/installed
 	$(RUN) mypy
 
 docs: $(VENV)/installed
+	$(RUN) pip install -q -c constraints.txt -e '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict
 
 # Without the times at which cells ran, which differ each time.
 notebooks: $(VENV)/installed
+	$(RUN) pip install -q -c constraints.txt -e '.[docs]'
 	OMP_NUM_THREADS=1 $(RUN) jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
 		--ExecutePreprocessor.timeout=1200 notebooks/*.ipynb
 
