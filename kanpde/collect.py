@@ -59,10 +59,9 @@ def run_directories(paths: Iterable[Path | str]) -> list[Path]:
 
 def rows_of(directory: Path, name: str) -> list[Row]:
     """Return a row per method of a run directory, which is called `name` there; raise KanpdeError if it is damaged."""
-    config = RunDirectory.open(directory).read_config()
-    path = directory / "results.json"
+    folder = RunDirectory.open(directory)
+    config, document = folder.read_config(), folder.read_results()
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
         reference = document["reference"] or {}
         shared = {
             "run": name,
@@ -80,7 +79,8 @@ def rows_of(directory: Path, name: str) -> list[Row]:
             times = {f"seconds.{key}": value for key, value in method["seconds"].items()}
             rows.append({**own, **shared, **measured, **times, "method": method["name"]})
         return rows or [{**settings, **shared}]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
+        path = folder.path / "results.json"
         raise KanpdeError(f"'{path}' cannot be read ({type(error).__name__}: {error}): start the run anew.") from None
 
 

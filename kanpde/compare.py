@@ -156,7 +156,8 @@ class _Comparison:
         for resolution in self.ladder:
             self._finite_elements(resolution)
         if processes.is_first():
-            self._leave(run)
+            with processes.alone():  # the others have nothing to add
+                self._leave(run)
         return Comparison(run, tuple(self.methods.values()), self.folder.path)
 
     def _train(self, name: str, model: KAN | MLP, solver: Solver | Auto, checkpoint: Path | None = None) -> Run:

@@ -71,6 +71,17 @@ def together() -> Iterator[None]:
             dist.destroy_process_group()
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let this process work in a block as if it were the only one: with all points, and without the others."""
+    before = dict(vars(_group))
+    vars(_group).update(vars(_Group()))
+    try:
+        yield
+    finally:
+        vars(_group).update(before)
+
+
 def number() -> int:
     """Return the number of this process, from 0."""
     return _group.rank

@@ -213,8 +213,7 @@ class Trainer:
             residuals = self._first_system(self._network({}))
         else:
             residuals = self._system(self._network(position.bases))
-        equations = tuple(self.problem.equations)
-        return torch.cat([batch.at.array() for batch in residuals.batches if batch.labels == equations])
+        return residuals.points()
 
     def _full_product(self) -> FullProduct:
         assert isinstance(self.model, KAN)

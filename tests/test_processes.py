@@ -164,3 +164,11 @@ def test_several_processes_are_for_one_run(
     assert main(arguments) == 2
     assert "start sweeps and experiments without torchrun" in capsys.readouterr().err
     assert not list(tmp_path.glob("**/results.json"))
+
+
+def test_a_process_works_alone_in_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_group", processes._Group(1, 3, 3))
+    assert (processes.count(), processes.share(9)) == (3, slice(3, 6))
+    with processes.alone():
+        assert (processes.count(), processes.number(), processes.share(9)) == (1, 0, slice(0, 9))
+    assert (processes.count(), processes.number(), processes.count_here()) == (3, 1, 3)
