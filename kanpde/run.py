@@ -38,7 +38,7 @@ from kanpde.record import Sample, load_checkpoint, sample_solution, save_checkpo
 from kanpde.sampling import Sampling
 from kanpde.solver import Auto, Solver
 from kanpde.threads import default_threads
-from kanpde.trace import Moment, Trace, together
+from kanpde.trace import Moment, Trace, each_of
 from kanpde.training import Budget, Position, Progress
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -211,7 +211,7 @@ def solve(
     saver = Saver(checkpoint, identity) if checkpoint is not None and processes.is_first() else None
     moments = Trace()
     solution = march.run(
-        [Position(**position) for position in positions], progress, together(saver, moments) if trace else saver
+        [Position(**position) for position in positions], progress, each_of(saver, moments) if trace else saver
     )
     untold = Method(
         model.name, len(solution.theta), None, {}, march.iterations, march.stopped, found_scalars(problem, solution)

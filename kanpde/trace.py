@@ -73,7 +73,7 @@ class Trace:
         )
 
 
-def together(*callbacks: Callable[[dict[str, Any]], None] | None) -> Callable[[dict[str, Any]], None]:
+def each_of(*callbacks: Callable[[dict[str, Any]], None] | None) -> Callable[[dict[str, Any]], None]:
     """Return a callback that calls all that are given."""
 
     def call(state: dict[str, Any]) -> None:

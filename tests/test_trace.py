@@ -9,7 +9,7 @@ from examples import small_kan
 import kanpde.run
 import kanpde.training_points
 from kanpde import Adam, Budget, KanpdeError, LevenbergMarquardt, Run, Sampling, solve
-from kanpde.trace import together
+from kanpde.trace import each_of
 
 
 @pytest.fixture(autouse=True)
@@ -65,5 +65,5 @@ def test_a_trace_needs_a_reference_and_one_network(tmp_path: Path) -> None:
 
 def test_callbacks_are_called_together() -> None:
     seen: list[int] = []
-    together(None, lambda state: seen.append(1), lambda state: seen.append(2))({})
+    each_of(None, lambda state: seen.append(1), lambda state: seen.append(2))({})
     assert seen == [1, 2]
