@@ -10,6 +10,7 @@ from kanpde.field import Field, Points
 from kanpde.geometry import Ball, Box, Disk, Ellipse, LShape, Mesh, Polygon, Triangle, parameter
 from kanpde.metrics import Errors
 from kanpde.model import KAN, MLP
+from kanpde.position import Budget
 from kanpde.problem import (
     Problem,
     Reference,
@@ -25,7 +26,6 @@ from kanpde.problem import (
 from kanpde.run import Run, solve
 from kanpde.sampling import Sampling
 from kanpde.solver import LBFGS, SOAP, Adam, Auto, Chain, GaussNewton, Kernel, LevenbergMarquardt, SelfScaledBroyden
-from kanpde.training import Budget
 from kanpde.version import __version__
 
 __all__ = [

@@ -19,6 +19,7 @@ from kanpde.march import check_corrections, shown, slab_problems
 from kanpde.metrics import ErrorMeasure, Errors, Method, evaluation_seconds
 from kanpde.model import KAN, MLP
 from kanpde.plot import draw_convergence, save
+from kanpde.position import Budget
 from kanpde.problem import Problem
 from kanpde.record import RunDirectory, results
 from kanpde.reference.fem import Resolution, ladder
@@ -26,7 +27,6 @@ from kanpde.run import Run, choose_device, solve, suited_solver
 from kanpde.sampling import Sampling
 from kanpde.solver import LBFGS, Adam, Auto, Chain, Solver
 from kanpde.threads import default_threads
-from kanpde.training import Budget
 
 BASELINES = ("all", "fem", "mlp", "none")
 

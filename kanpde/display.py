@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kanpde.metrics import Errors, Method, ranks
+from kanpde.position import Progress, Row
 from kanpde.problem import Reference
-from kanpde.training import Progress, Row
 
 PLAIN_WIDTH = 160
 """Columns of a table that goes to a file or a pipe."""

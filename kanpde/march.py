@@ -17,13 +17,15 @@ from torch import Tensor
 
 from kanpde.errors import KanpdeError
 from kanpde.field import Points
+from kanpde.full import RESOLVED
 from kanpde.geometry import Box
 from kanpde.model import KAN, MLP, Ansatz, Network
 from kanpde.multiindex import IndexSet
+from kanpde.position import Budget, Checkpoint, Position, Progress, Row
 from kanpde.problem import Dirichlet, InitialVelocity, Problem
 from kanpde.sampling import Sampling
 from kanpde.solver import Solver
-from kanpde.training import RESOLVED, Budget, Checkpoint, Position, Progress, Row, Trainer
+from kanpde.training import Trainer
 
 Slabs = int | Sequence[float]
 SEED_STEP = 15_485_863

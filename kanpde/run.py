@@ -33,13 +33,13 @@ from kanpde.plot import (
     has_slices,
     save,
 )
+from kanpde.position import Budget, Position, Progress
 from kanpde.problem import Problem
 from kanpde.record import Sample, load_checkpoint, sample_solution, save_checkpoint
 from kanpde.sampling import Sampling
 from kanpde.solver import Auto, Solver
 from kanpde.threads import default_threads
 from kanpde.trace import Moment, Trace, each_of
-from kanpde.training import Budget, Position, Progress
 
 DEVICES = ("auto", "cpu", "cuda")
 PICTURES = ("solution", "slices", "convergence", "points", "network")

@@ -12,7 +12,7 @@ from typing import Any
 
 from kanpde.march import March
 from kanpde.metrics import ErrorMeasure
-from kanpde.training import Position
+from kanpde.position import Position
 
 APART = 1.15
 """Ratio of the iterations, or of the seconds, of two moments, at least, unless a stage begins or training ends."""

@@ -25,7 +25,7 @@ ORDER = [
     {"linalg", "residual"},
     {"banded", "check", "solver", "reference", "training_points", "growth", "balance", "separate", "edges"},
     {"newton"},
-    {"metrics", "full"},
+    {"metrics", "full", "position"},
     {"training"},
     {"march", "record"},
     {"plot", "trace"},

@@ -8,9 +8,10 @@ import torch
 
 from kanpde import MLP, KanpdeError
 from kanpde.library import load_problem
+from kanpde.position import Budget, Position
 from kanpde.sampling import Sampling
 from kanpde.solver import LBFGS, Adam, Chain
-from kanpde.training import Budget, Position, Trainer
+from kanpde.training import Trainer
 
 CHAIN = Chain((Adam(learning_rate=1e-2, stage_iterations=15), LBFGS(stage_iterations=25)))
 

@@ -15,8 +15,8 @@ import kanpde.run
 from kanpde import cli, display
 from kanpde.cli import GROUPS, main
 from kanpde.library import home, problem_files
+from kanpde.position import Row
 from kanpde.run import PICTURES
-from kanpde.training import Row
 
 CONF = home() / "conf"
 CONFIGURATIONS = [path.relative_to(CONF).with_suffix("") for path in sorted(CONF.glob("*/*.yaml"))]

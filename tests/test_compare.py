@@ -8,10 +8,10 @@ import pytest
 
 from kanpde import KAN, Box, KanpdeError, Problem, dirichlet, observe, scalar
 from kanpde.compare import Comparison, Job, compare, finished_methods, mlp_of_size
+from kanpde.position import Budget
 from kanpde.record import RunDirectory
 from kanpde.sampling import Sampling
 from kanpde.solver import LevenbergMarquardt
-from kanpde.training import Budget
 
 
 def problem(order: int = 2) -> Problem:

@@ -7,9 +7,9 @@ from rich.console import Console
 
 from kanpde.display import Display, describe, shown_error
 from kanpde.metrics import Errors, Method
+from kanpde.position import Row
 from kanpde.problem import Reference
 from kanpde.reference import exact
-from kanpde.training import Row
 
 SECONDS = {"setup": 0.1, "train": 1.234, "evaluate_1e5": 0.01}
 ROW = Row(stage=1, iteration=7, seconds=2.0, loss=1e-3, held_out=math.nan, parameters=290)

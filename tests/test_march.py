@@ -31,10 +31,10 @@ from kanpde.library import load_problem
 from kanpde.march import March, Slabs, Solution, slab_problems
 from kanpde.metrics import errors
 from kanpde.multiindex import IndexSet
+from kanpde.position import Position, Row
 from kanpde.problem import Condition
 from kanpde.reference import exact
 from kanpde.residual import Residuals
-from kanpde.training import Position, Row
 from kanpde.training_points import Collocation
 
 MODEL = small_kan(width=(2,), grid=4, degree=(6, 4), start_grid=4)

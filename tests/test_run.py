@@ -40,9 +40,9 @@ from kanpde.geometry import Mesh
 from kanpde.library import load_problem
 from kanpde.multiindex import IndexSet
 from kanpde.plot import STYLE
+from kanpde.position import Row
 from kanpde.reference import exact
 from kanpde.run import PICTURES
-from kanpde.training import Row
 
 SETTINGS: dict[str, Any] = {
     "model": small_kan(width=(2,), grid=4, degree=(7, 4), start_grid=2),

@@ -33,8 +33,9 @@ from kanpde import (
 from kanpde.library import load_problem
 from kanpde.model import Network
 from kanpde.multiindex import IndexSet
+from kanpde.position import Position, Row
 from kanpde.solver import Solver
-from kanpde.training import Position, Row, Trainer
+from kanpde.training import Trainer
 from kanpde.training_points import Collocation
 
 MODEL = small_kan(width=(2,), grid=8, degree=(6, 4), start_grid=4)
@@ -133,12 +134,6 @@ def test_a_stage_has_a_limit(problem: Problem) -> None:
     _, _, position = trainer(problem, solver=replace(SOLVER, stage_iterations=5)).run()
     assert position.stopped == "iteration limit of the stage (5)"
     assert position.total == 2 * 4 + 2 * 5
-
-
-@pytest.mark.parametrize("budget", [{"iterations": 0}, {"seconds": 0.0}, {"seconds": float("nan")}])
-def test_a_budget_is_positive(budget: dict[str, Any]) -> None:
-    with pytest.raises(KanpdeError, match=rf"budget.{next(iter(budget))}="):
-        Budget(**budget)
 
 
 def coordinates(collocation: Collocation, network: Network, stage: int, draws: int) -> set[tuple[float, ...]]:

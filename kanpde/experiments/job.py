@@ -18,13 +18,13 @@ from kanpde.errors import KanpdeError
 from kanpde.library import load_problem
 from kanpde.metrics import ErrorMeasure, Method, evaluation_seconds
 from kanpde.model import KAN, MLP, Ansatz
+from kanpde.position import Budget
 from kanpde.problem import Problem
 from kanpde.record import RunDirectory, digest, results
 from kanpde.reference.fem import Resolution, ladder
 from kanpde.run import choose_device, solve
 from kanpde.sampling import Sampling
 from kanpde.solver import Auto, Solver
-from kanpde.training import Budget
 from kanpde.training_points import Collocation
 
 

@@ -20,10 +20,10 @@ from kanpde.experiments.outcome import Outcome
 from kanpde.experiments.statistics import Point, points_of
 from kanpde.experiments.tables import points_table, shown_error, shown_ratio, slopes_table, table
 from kanpde.model import KAN, MLP
+from kanpde.position import Budget
 from kanpde.problem import Problem
 from kanpde.sampling import Sampling
 from kanpde.solver import LBFGS
-from kanpde.training import Budget
 
 PROBLEM = "poisson2d"
 ALPHA = 0.01
