@@ -155,6 +155,8 @@ def run_experiment(config: dict[str, Any], directory: Path | None = None) -> Non
     parts = {group: build(group, config[group]) for group in GROUPS}
     others = {key: value for key, value in config.items() if key not in ("problem", "experiment", *GROUPS)}
     job = settings.call(Job, "the run", others)
+    if job.logger is not None:
+        raise KanpdeError(f"logger={job.logger}: an experiment has none, its table is of all jobs: use logger=null.")
     problem = {key: value for key, value in config["problem"].items() if key not in ("_target_", "name")}
     shared = {key: getattr(job, key) for key in ("conditions", "slabs", "corrections", "seed", "device", "threads")}
     base = NetworkJob(problem=config["problem"]["name"], arguments=problem, **parts, **shared)

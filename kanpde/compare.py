@@ -15,6 +15,7 @@ from kanpde.check import Row, check, most_parameters
 from kanpde.display import Display, shown_error
 from kanpde.environment import environment
 from kanpde.errors import KanpdeError, unknown_name
+from kanpde.logger import TensorBoard, require_logger
 from kanpde.march import check_corrections, shown, slab_problems
 from kanpde.metrics import ErrorMeasure, Errors, Method, evaluation_seconds
 from kanpde.model import KAN, MLP
@@ -27,6 +28,7 @@ from kanpde.run import Run, choose_device, solve, suited_solver
 from kanpde.sampling import Sampling
 from kanpde.solver import LBFGS, Adam, Auto, Chain, Solver
 from kanpde.threads import default_threads
+from kanpde.trace import each_of
 
 BASELINES = ("all", "fem", "mlp", "none")
 
@@ -37,7 +39,8 @@ class Job:
 
     conditions: "hard" or "soft". slabs, corrections: see `March`; the baseline networks have them too. baseline: "all",
     "mlp", "fem" or "none". out: the run directory, by default runs/PROBLEM/DATE-TIME. threads: None takes every core.
-    pictures: whether to draw them, which takes a few seconds.
+    pictures: whether to draw them, which takes a few seconds. logger: "tensorboard" writes event files as well, None
+    does not.
     """
 
     conditions: str = "hard"
@@ -49,6 +52,7 @@ class Job:
     threads: int | None = None
     out: str | None = None
     pictures: bool = True
+    logger: str | None = None
 
     def __post_init__(self) -> None:
         if self.baseline not in BASELINES:
@@ -56,6 +60,8 @@ class Job:
         check_corrections(self.corrections)
         if self.threads is not None and self.threads < 1:
             raise KanpdeError(f"threads={self.threads}: give at least 1, or null for every core.")
+        if self.logger is not None:
+            require_logger(self.logger)
         if not 0 <= self.seed < 2**31:
             raise KanpdeError(f"seed={self.seed}: give an integer from 0 to {2**31 - 1}.")
 
@@ -143,8 +149,19 @@ class _Comparison:
             self.environment["processes"] = processes.count()
         self.methods = {method.name: method for method in finished_methods(folder)}
         self.histories: dict[str, Sequence[Mapping[str, Any]]] = {}
+        self.logger: TensorBoard | None = None
+        if job.logger is not None and processes.is_first():
+            self.logger = TensorBoard(folder.path / job.logger, folder.configuration)
 
     def run(self, model: KAN | MLP, solver: Solver | Auto) -> Comparison:
+        """Do all that is not done, and close the files of the logger whatever happens."""
+        try:
+            return self._run(model, solver)
+        finally:
+            if self.logger:
+                self.logger.close()
+
+    def _run(self, model: KAN | MLP, solver: Solver | Auto) -> Comparison:
         run = self._train(model.name, model, solver, self.folder.checkpoint)
         if self.job.baseline in ("mlp", "all"):
             geometry, unknowns = self.problem.geometry, self.problem.unknowns
@@ -162,7 +179,7 @@ class _Comparison:
 
     def _train(self, name: str, model: KAN | MLP, solver: Solver | Auto, checkpoint: Path | None = None) -> Run:
         """Train a network, or load it if its training was finished before."""
-        with self.display.progress(name) as progress:
+        with self.display.progress(name) as display:
             run = solve(
                 self.problem,
                 model,
@@ -175,7 +192,7 @@ class _Comparison:
                 seed=self.job.seed,
                 device=self.job.device,
                 threads=self.job.threads,
-                progress=progress,
+                progress=each_of(display, self.logger.progress(name)) if self.logger else display,
                 checkpoint=checkpoint or self.folder.path / f"checkpoint-{name}.pt",
             )
         self.histories[name] = run.history
@@ -205,6 +222,8 @@ class _Comparison:
         self.folder.write_results(results(self.problem, list(self.methods.values()), environment=self.environment))
         error = "" if method.errors is None else f" {shown_error(method.errors)},"
         self.display.say(f"{method.name}:{error} {method.seconds['train']:.2f} s, {method.stopped}")
+        if self.logger:
+            self.logger.finished(method)
         for name, value in method.scalars.items():
             exact = self.problem.scalars[name].exact
             known = "" if exact is None else f", exactly {exact:.6g}, off by {abs(value - exact):.1e}"
@@ -212,11 +231,15 @@ class _Comparison:
 
     def _leave(self, run: Run) -> None:
         """Write the files that show the network's solution and how all trainings went, and print the table."""
+        finished_before = self.folder.finished
         self.folder.write_history(self.histories)
         self.folder.write_solution(run.sample)
         for name in run.pictures if self.job.pictures else ():
             figure = draw_convergence(self.histories) if name == "convergence" else run.draw(name)
-            save(figure, *self.folder.picture(name))
+            png, pdf = self.folder.picture(name)
+            save(figure, png, pdf)
+            if self.logger and not finished_before:
+                self.logger.picture(run.method.name, name, png, run.method.iterations)
         document = results(self.problem, list(self.methods.values()), environment=self.environment)
         self.folder.write_results({**document, "finished": True})
         self.display.table(list(self.methods.values()), self.problem.reference)

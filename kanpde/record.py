@@ -349,11 +349,16 @@ class RunDirectory:
         with atomic(self.path / "config.yaml") as path:
             path.write_text(text, encoding="utf-8")
 
+    @property
+    def configuration(self) -> str:
+        """The text of config.yaml."""
+        return (self.path / "config.yaml").read_text(encoding="utf-8")
+
     def read_config(self) -> dict[str, Any]:
         """Return the content of config.yaml; raise KanpdeError if it cannot be read."""
         path = self.path / "config.yaml"
         try:
-            config = yaml.safe_load(path.read_text(encoding="utf-8"))
+            config = yaml.safe_load(self.configuration)
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise KanpdeError(f"'{path}' cannot be read ({_first_line(error)}): start the run anew.") from None
         if not isinstance(config, dict):

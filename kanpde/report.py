@@ -344,7 +344,7 @@ def section(run: Left, number: int, base: Path) -> dict[str, Any]:
         "pictures": pictures,
         "without_pictures": missing,
         "environment": list(environment(run.document.get("environment") or {})),
-        "configuration": (run.directory / "config.yaml").read_text(encoding="utf-8"),
+        "configuration": RunDirectory(run.directory).configuration,
         "files": list(files(run.directory, base)),
     }
 

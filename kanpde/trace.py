@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from kanpde.march import March
 from kanpde.metrics import ErrorMeasure
 from kanpde.position import Position
 
+Told = TypeVar("Told")
 APART = 1.15
 """Ratio of the iterations, or of the seconds, of two moments, at least, unless a stage begins or training ends."""
 
@@ -73,12 +74,12 @@ class Trace:
         )
 
 
-def each_of(*callbacks: Callable[[dict[str, Any]], None] | None) -> Callable[[dict[str, Any]], None]:
+def each_of(*callbacks: Callable[[Told], None] | None) -> Callable[[Told], None]:
     """Return a callback that calls all that are given."""
 
-    def call(state: dict[str, Any]) -> None:
+    def call(told: Told) -> None:
         for callback in callbacks:
             if callback is not None:
-                callback(state)
+                callback(told)
 
     return call

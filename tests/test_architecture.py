@@ -27,7 +27,7 @@ ORDER = [
     {"newton"},
     {"metrics", "full", "position"},
     {"training"},
-    {"march", "record"},
+    {"logger", "march", "record"},
     {"plot", "trace"},
     {"run", "display"},
     {"compare", "collect"},
@@ -48,6 +48,8 @@ ALLOWED = {
     "ngsolve": {"reference"},
     "netgen": {"reference"},
     "meshio": {"geometry", "reading", "record"},
+    "tensorboard": {"logger"},
+    "PIL": {"logger"},
 }
 
 

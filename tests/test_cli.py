@@ -153,6 +153,8 @@ def test_check_refuses_a_wrong_reference(capsys: pytest.CaptureFixture[str]) -> 
         (["conditions=firm"], "'firm'"),
         (["seed=zero"], "seed='zero' is not of type int"),
         (["threads=0"], "threads=0: give at least 1"),
+        (["logger=wandb"], "unknown logger 'wandb'. Known: tensorboard"),
+        (["experiment=degree", "logger=tensorboard"], "logger=tensorboard: an experiment has none"),
         (["seed=-1"], "seed=-1: give an integer"),
         (["device=tpu"], "tpu"),
         (["seed=0,1"], "has several values: add -m"),

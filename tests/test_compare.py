@@ -49,6 +49,7 @@ def test_fem_is_the_reference_where_there_is_none(tmp_path: Path) -> None:
     reference = json.loads((tmp_path / "run/results.json").read_text())["reference"]
     assert reference["name"].startswith("fem-p")
     assert 0 < reference["error"] < 1e-3
+    assert not (tmp_path / "run/tensorboard").exists()  # nobody asked for it
 
 
 def test_fem_rows_are_left_out_with_the_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
