@@ -146,8 +146,11 @@ def test_started_again_an_experiment_repeats_nothing(capsys: pytest.CaptureFixtu
         assert "4 jobs, 4 of them done" in capsys.readouterr().out
         assert {path: path.stat().st_mtime_ns for path in here.glob("jobs/*/results.json")} == results
         assert rows_of(here) == rows
+    assert all(row["series"] for row in rows)
     assert main([*arguments, "experiment.seeds=3"]) == 0
     assert "6 jobs, 4 of them done" in capsys.readouterr().out
+    assert main(["report", str(here)]) == 0
+    assert "6 jobs</summary>" in (here / "report.html").read_text()
 
 
 def test_there_is_a_configuration_for_every_experiment() -> None:

@@ -11,12 +11,16 @@ from urllib.parse import unquote
 import pytest
 
 import kanpde
-from kanpde import KanpdeError, report
+from kanpde import KanpdeError
 from kanpde.cli import main
 from kanpde.metrics import Errors, Method
 from kanpde.plot import STYLE, as_png, draw_convergence
-from kanpde.record import RunDirectory
-from kanpde.report import NAME, flattened, over_seeds, read_runs, settings_that_differ, write_report
+from kanpde.record import RunDirectory, write_csv
+from kanpde.report import runs as runs_of_page
+from kanpde.report import write_report
+from kanpde.report.page import read_all
+from kanpde.report.parts import NAME, PNG
+from kanpde.report.runs import flattened, over_seeds, settings_that_differ
 
 NASTY = "</td><script>document.title = 'changed'</script><img src=x onerror=alert(1)>"
 REFERENCE = {"name": "exact", "error": 1e-10, "error_source": "closed form"}
@@ -176,17 +180,102 @@ def test_what_is_odd_is_shown_as_it_is(tmp_path):
     for number in range(2):
         path = leave(tmp_path / f"runs/{number}", [row], seed="many", pictures=False)
         (path / "pictures").mkdir()
-        (path / "pictures/solution.png").write_bytes(report.PNG)
+        (path / "pictures/solution.png").write_bytes(PNG)
     page = Page(write_report([tmp_path / "runs"]))
     assert [row[2] for row in page.cells if len(row) == 13] == ["many", "many"]
     assert len(page.all("img")) == 1
+
+
+SUMMARY = """# degree
+
+Fitted exponents of the error
+in the grid:
+
+| series | L2 | parameters |
+| --- | ---: | ---: |
+| degree 5 | 2.0e-03 (0.5) | 1,200 |
+| degree 9 | -14.37 ± 2.37 | 84 |
+| FEM | - | 90 |
+
+1 of 3 jobs failed:
+
+- degree 3, seed 0: it is <b>too low</b>
+"""
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """An experiment that has ended, with three jobs of which one failed."""
+    path = tmp_path / "runs/experiments/degree/heat1d"
+    rows = []
+    for number, (name, error) in enumerate([("degree 5", 2e-3), ("degree 9", 1e-12), ("degree 3", None)]):
+        job = leave(path / f"jobs/kan-{number}", [method("kan", error)] if error else [], "heat1d", pictures=False)
+        settings = {"run": f"jobs/{job.name}", "method": "kan", "series": name, "setting": "grid 4", "seed": 0}
+        if error is None:
+            RunDirectory(job).write_results({"problem": "heat1d", "reference": None, "methods": [], "failed": NASTY})
+        rows.append({**settings, "rel_l2": error, "parameters": 84 * (number + 1), "failed": None if error else NASTY})
+    config = {"problem": {"name": "heat1d"}, "experiment": {"_target_": "kanpde.experiments.Degree"}}
+    RunDirectory(path).write_config(config)
+    write_csv(path / "results.csv", list(rows[0]), rows)
+    (path / "summary.md").write_text(SUMMARY, encoding="utf-8")
+    for name in ("own_figure", "work_precision"):
+        (path / f"{name}.png").write_bytes(picture())
+        (path / f"{name}.pdf").write_bytes(b"%PDF")
+    return path
+
+
+def test_an_experiment_has_a_page_with_its_summary_figures_and_jobs(experiment):
+    page = Page(write_report([experiment]))
+    assert "degree on heat1d" in page.text
+    assert "Fitted exponents of the error in the grid:" in page.text
+    assert ["degree 9", "-14.37 ± 2.37", "84"] in page.cells
+    assert [item for item in page.text.splitlines() if "too low" in item] == ["degree 3, seed 0: it is <b>too low</b>"]
+    jobs = [row for row in page.cells if len(row) == 11]
+    assert [row[:6] for row in jobs] == [
+        ["kan-0", "degree 5", "grid 4", "0", "84", "2.0e-03"],
+        ["kan-1", "degree 9", "grid 4", "0", "168", "1.0e-12"],
+        ["kan-2", "degree 3", "grid 4", "0", "252", "-"],
+    ]
+    assert jobs[2][-1].startswith(f"failed: {NASTY}")
+    assert "1 of 3 jobs failed" in page.text
+    work, own = page.all("img")
+    assert (work["alt"], own["alt"]) == ("Error against seconds of set-up and training.", "Own figure.")
+    for part in ("1.2.3", "fast", "kanpde.experiments.Degree"):
+        assert part in page.text
+    links = {unquote(link["href"]) for link in page.all("a")}
+    assert {"work_precision.pdf", "summary.md", "results.csv", "jobs/kan-0/results.json"} <= links
+    assert all((experiment / link).is_file() for link in links)
+
+
+def test_an_experiment_that_has_not_ended_shows_the_jobs_that_are_done(experiment):
+    (experiment / "summary.md").unlink()
+    (experiment / "jobs/kan-1/results.json").unlink()
+    page = Page(write_report([experiment]))
+    assert "The experiment has not ended. 2 jobs are done" in page.text
+    assert [row[:2] for row in page.cells if len(row) == 11] == [["kan-0", "kan"], ["kan-2", ""]]
+
+
+def test_jobs_of_an_experiment_are_no_runs_of_their_own(experiment, runs):
+    page = Page(write_report([runs]))
+    assert "degree on heat1d and 3 runs of poisson2d, heat1d" in page.text
+    assert {section["id"] for section in page.all("section")} == {"experiment-1", "run-1", "run-2", "run-3"}
+    alone = write_report([experiment / "jobs/kan-0"])
+    assert Page(alone).cells[1][:3] == ["kan", "200", "2.0e-03"]
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff"])
+def test_a_damaged_table_of_an_experiment_is_named(experiment, runs, content):
+    (experiment / "results.csv").write_bytes(content)
+    with pytest.raises(KanpdeError, match=r"results.csv' cannot be read"):
+        write_report([experiment])
+    assert "results.csv' cannot be read" in Page(write_report([runs])).text
 
 
 def test_medians_over_seeds(tmp_path):
     for seed, error in enumerate((3e-6, 1e-6, 2e-6)):
         leave(tmp_path / f"runs/{seed}", [method("kan", error), method("mlp", 1e-12)], seed=seed, pictures=False)
     leave(tmp_path / "runs/other", [method("kan", 5e-6)], model={"grid": 9}, pictures=False)
-    found, _ = read_runs([tmp_path / "runs"])
+    found = read_all([tmp_path / "runs"]).runs
     assert settings_that_differ(found) == ["model.grid"]
     kan, mlp = over_seeds(found)["rows"]
     assert [cell.text for cell in kan] == ["poisson2d", "8", "kan", "3", "2.0e-06", "1.0e-06", "3.0e-06", "2.50"]
@@ -236,7 +325,7 @@ def test_damaged_results_are_left_out_and_named(runs, content):
 
 
 def test_a_sweep_of_many_runs_links_its_pictures(runs, monkeypatch):
-    monkeypatch.setattr(report, "MOST_WITH_PICTURES", 0)
+    monkeypatch.setattr(runs_of_page, "MOST_WITH_PICTURES", 0)
     page = Page(write_report([runs / "one"]))
     assert len(page.all("img")) == 1
     assert "linked below" in page.text
@@ -352,6 +441,25 @@ def test_a_window_of_any_width_needs_no_scrolling_to_the_side(runs, opened, widt
     RunDirectory(runs / "one").write_config({"problem": {"name": "poisson2d"}, "long": "x" * 500})
     page = open_page(write_report([runs]), width)
     for details in page.query_selector_all("details summary"):
+        details.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert wrong == []
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_the_page_of_an_experiment_works_in_a_browser(experiment, opened, width):
+    open_page, wrong = opened
+    page = open_page(write_report([experiment]), width)
+    assert all(page.evaluate("[...document.images].map(image => image.naturalWidth)"))
+    for title, texts in {
+        "L2": ["-14.37 ± 2.37", "2.0e-03 (0.5)", "-"],
+        "parameters": ["84", "90", "1,200"],
+        "series": ["degree 5", "degree 9", "FEM"],
+    }.items():
+        cells, button = column(page, title)
+        button.click()
+        assert cells.all_inner_texts() == texts
+    for details in page.query_selector_all("details:not([open]) summary"):
         details.click()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert wrong == []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from multiprocessing import get_context, parent_process
@@ -17,7 +17,7 @@ from threading import Thread
 from time import perf_counter
 from typing import Any
 
-from kanpde.collect import rows_of, write_table
+from kanpde.collect import Row, rows_of, write_table
 from kanpde.compare import Interrupted
 from kanpde.display import Display
 from kanpde.errors import KanpdeError
@@ -66,8 +66,7 @@ def execute(experiment: Experiment, base: NetworkJob, out: Path | None, config: 
 
 def leave(experiment: Experiment, outcomes: Sequence[Outcome], folder: RunDirectory, display: Display) -> None:
     """Write the table, the figures and the summary, and print the summary."""
-    paths = dict.fromkeys(outcome.path for outcome in outcomes)
-    write_table([row for path in paths for row in rows_of(path, str(path.relative_to(folder.path)))], folder.path)
+    write_table(list(table_rows(outcomes, folder)), folder.path)
     lines = experiment.report(outcomes, folder.path)
     failed = [outcome for outcome in outcomes if outcome.method is None]
     if failed:
@@ -77,6 +76,26 @@ def leave(experiment: Experiment, outcomes: Sequence[Outcome], folder: RunDirect
         path.write_text("\n".join([f"# {experiment.name}", "", *lines, ""]), encoding="utf-8")
     for line in lines:
         display.say(line)
+
+
+def table_rows(outcomes: Sequence[Outcome], folder: RunDirectory) -> Iterator[Row]:
+    """Yield a row per job's directory, with the series of the figures that it is in and its setting there."""
+    jobs: dict[Path, list[Job]] = {}
+    for outcome in outcomes:
+        jobs.setdefault(outcome.path, []).append(outcome.job)
+    for path, own in jobs.items():
+        named = {"series": joined(job.series for job in own), "setting": joined(map(placed, own))}
+        yield from ({**named, **row} for row in rows_of(path, str(path.relative_to(folder.path))))
+
+
+def joined(texts: Iterable[str]) -> str:
+    """Return texts on one line, each once."""
+    return "; ".join(dict.fromkeys(filter(None, texts)))
+
+
+def placed(job: Job) -> str:
+    """Return what varies along a job's series, as text."""
+    return ", ".join(f"{name} {value}" for name, value in job.place.items())
 
 
 def carried_out(jobs: Sequence[Job], root: Path, processes: int) -> Iterator[Job]:

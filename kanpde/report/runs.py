@@ -1,32 +1,21 @@
-"""One HTML page for one or several runs, from the files that they left. It needs no network and no other file."""
+"""What the page says of runs, from the files that they left."""
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
-import struct
-from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
-from urllib.parse import quote
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from typing import Any
 
 from kanpde.compare import finished_methods
 from kanpde.errors import KanpdeError
-from kanpde.files import atomic
 from kanpde.metrics import Method, ranks
 from kanpde.plot import as_png, draw_comparison
 from kanpde.record import RunDirectory
-from kanpde.version import __version__
+from kanpde.report.parts import Cell, Column, Shown, counted, embedded, environment, files, measured, picture_of, timed
 
-PAGE = Path(__file__).parent / "page"
-NAME = "report.html"
 CAPTIONS = {
     "solution": "Solution, reference and signed error.",
     "slices": "The solution at a few times, with the reference and the error.",
@@ -37,45 +26,8 @@ CAPTIONS = {
 """What each picture of a run shows, in the order of the page."""
 MOST_WITH_PICTURES = 24
 """Runs whose pictures are in the page, at most: a page of hundreds of megabytes opens in no browser."""
-PNG = b"\x89PNG\r\n\x1a\n"
-HEADER = 24
-"""Bytes of a PNG file up to its width and height."""
 SAME_EVERYWHERE = ("out", "problem.name", "problem._target_", "pictures", "seed")
 """Settings that tell nothing about a method, or have a column of their own."""
-
-
-class Column(NamedTuple):
-    """A column of a sortable table."""
-
-    title: str
-    numeric: bool = False
-
-
-class Cell(NamedTuple):
-    """A cell of a sortable table: its text, what it is sorted by (empty: last), its kind and where it leads."""
-
-    text: str
-    key: str = ""
-    kind: str = ""
-    link: str = ""
-
-
-class Shown(NamedTuple):
-    """A picture in the page, as a data URI with its size in CSS pixels, and links to its files."""
-
-    source: str
-    width: int
-    height: int
-    caption: str
-    links: Sequence[tuple[str, str]] = ()
-
-
-class File(NamedTuple):
-    """A file of a run."""
-
-    name: str
-    link: str
-    size: str
 
 
 @dataclass(frozen=True)
@@ -107,51 +59,6 @@ class Left:
         return {key: value for key, value in flattened(self.config) if key not in SAME_EVERYWHERE}
 
 
-def write_report(directories: Sequence[Path | str], out: Path | str | None = None) -> Path:
-    """Write the page about runs, or about all runs in folders, and return its path.
-
-    It goes to `out`, by default report.html in the directory if that is one, or else in the working directory.
-    Raises KanpdeError if there is no run that can be read, or the page cannot be written.
-    """
-    if not directories:
-        raise KanpdeError("report needs a run directory, or a folder of them: kanpde report runs/PROBLEM/DATE-TIME.")
-    given = [Path(directory).expanduser() for directory in directories]
-    page = Path(out).expanduser() if out is not None else (given[0] if len(given) == 1 else Path()) / NAME
-    runs, left_out = read_runs(given)
-    if not runs:
-        raise KanpdeError(left_out[0])
-    if page.is_dir() or not page.parent.is_dir():
-        raise KanpdeError(f"the page '{page}' cannot be written: give out=FILE in a folder that exists.")
-    text = render(runs, left_out, page.parent)
-    try:
-        with atomic(page) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise KanpdeError(f"the page '{page}' cannot be written ({error.strerror}): give another out=FILE.") from None
-    return page
-
-
-def read_runs(given: Sequence[Path]) -> tuple[list[Left], list[str]]:
-    """Return the runs in directories, in their order, and a line about each that cannot be read."""
-    found: dict[Path, Path] = {}
-    for directory in given:
-        if not directory.is_dir():
-            raise KanpdeError(f"there is no directory '{directory}': give that of a run, or a folder of runs.")
-        inside = sorted(path.parent for path in directory.rglob("config.yaml"))
-        if not inside:
-            raise KanpdeError(f"no run is in '{directory}': give runs/PROBLEM/DATE-TIME, or a folder of such.")
-        for path in [directory] if (directory / "config.yaml").is_file() else inside:
-            found.setdefault(path.resolve(), path)
-    above = Path(os.path.commonpath([path.parent for path in found]))
-    runs, left_out = [], []
-    for resolved, path in found.items():
-        try:
-            runs.append(read_run(path, resolved.relative_to(above).as_posix()))
-        except KanpdeError as error:
-            left_out.append(str(error))
-    return runs, left_out
-
-
 def read_run(directory: Path, name: str) -> Left:
     """Return what a run has left; raise KanpdeError if that is damaged."""
     folder = RunDirectory.open(directory)
@@ -169,34 +76,6 @@ def read_run(directory: Path, name: str) -> Left:
             f"'{results}' cannot be read ({type(error).__name__}: {error}): start the run anew."
         ) from None
     return left
-
-
-def render(runs: Sequence[Left], left_out: Sequence[str], base: Path) -> str:
-    """Return the page, whose links are relative to a folder; everything that comes from files is escaped."""
-    loader = Environment(
-        loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    style, script = ((PAGE / f"report.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    differing = settings_that_differ(runs)
-    columns, rows = method_columns(runs, differing), list(method_rows(runs, differing, base))
-    return loader.get_template("report.html").render(
-        title=runs[0].problem if len(runs) == 1 else f"{len(runs)} runs of {', '.join(problems(runs))}",
-        columns=columns,
-        rows=rows,
-        seeds=over_seeds(runs),
-        comparisons=list(comparisons(runs)),
-        runs=[section(run, number, base) for number, run in enumerate(runs)],
-        left_out=left_out,
-        version=__version__,
-        style=Markup(style),
-        script=Markup(script),
-        hashes={"style": digest(style), "script": digest(script)},
-    )
-
-
-def digest(text: str) -> str:
-    """Return the hash by which a page allows one script or style, and no other, to be used in it."""
-    return "sha256-" + b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def problems(runs: Sequence[Left]) -> list[str]:
@@ -260,24 +139,6 @@ def method_rows(runs: Sequence[Left], differing: Sequence[str], base: Path) -> I
                 ]
             row += [timed(method.seconds["train"], 2), timed(method.seconds["evaluate_1e5"], 3)]
             yield [*row, counted(method.iterations), Cell(str(method.stopped), str(method.stopped), "text")]
-
-
-def counted(value: int | None) -> Cell:
-    """Return a whole number."""
-    return Cell("-", "", "number") if value is None else Cell(f"{int(value):,}", str(int(value)), "number")
-
-
-def measured(value: float | None, least: float = 0.0, kind: str = "number") -> Cell:
-    """Return an error; it is sorted by no less than the reference's own."""
-    if value is None or not math.isfinite(value):
-        return Cell("-", "", kind)
-    return Cell(f"{value:.1e}", repr(max(float(value), float(least))), kind)
-
-
-def timed(value: float | None, digits: int) -> Cell:
-    """Return seconds."""
-    known = value is not None and math.isfinite(value)
-    return Cell(f"{value:,.{digits}f}", repr(float(value)), "number") if known and value else Cell("-", "", "number")
 
 
 def over_seeds(runs: Sequence[Left]) -> dict[str, Any]:
@@ -380,44 +241,9 @@ def notes(run: Left) -> Iterator[str]:
             yield f"{method.name}: relative L2 error {', '.join(parts)}."
 
 
-def environment(recorded: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield versions and hardware as text."""
-    names = {"memory_gib": "memory in GiB"}
-    for name, value in recorded.items():
-        if isinstance(value, Mapping):
-            yield from ((str(key), str(item)) for key, item in value.items())
-        else:
-            yield names.get(name, str(name)), "-" if value is None else str(value)
-
-
 def own_pictures(run: Left, base: Path) -> Iterator[Shown]:
     """Yield the pictures in a run's folder of them."""
     for name, caption in CAPTIONS.items():
-        path = run.directory / "pictures" / f"{name}.png"
-        if path.is_file():
-            beside = [path.with_suffix(kind) for kind in (".pdf", ".png")]
-            links = [(file.suffix[1:].upper(), link(file, base)) for file in beside if file.is_file()]
-            content = path.read_bytes()
-            if content.startswith(PNG) and len(content) > HEADER:
-                yield embedded(content, caption, links)
-
-
-def embedded(content: bytes, caption: str, links: Sequence[tuple[str, str]] = ()) -> Shown:
-    """Return a PNG file as part of the page, in the size of print at 96 pixels per inch."""
-    width, height = struct.unpack(">II", content[HEADER - 8 : HEADER])
-    source = "data:image/png;base64," + b64encode(content).decode()
-    return Shown(source, round(width * 96 / 150), round(height * 96 / 150), caption, links)
-
-
-def files(directory: Path, base: Path) -> Iterator[File]:
-    """Yield the files of a run, but for hidden ones and reports."""
-    for path in sorted(directory.rglob("*")):
-        inside = path.relative_to(directory)
-        if path.is_file() and not any(part.startswith(".") for part in inside.parts) and inside.name != NAME:
-            size = path.stat().st_size
-            yield File(inside.as_posix(), link(path, base), f"{size / 1e6:.1f} MB" if size > 1e5 else f"{size:,} bytes")
-
-
-def link(path: Path, base: Path) -> str:
-    """Return a link to a file from a page in a folder."""
-    return quote(Path(os.path.relpath(path.resolve(), base.resolve())).as_posix())
+        shown = picture_of(run.directory / "pictures" / f"{name}.png", caption, base)
+        if shown is not None:
+            yield shown
