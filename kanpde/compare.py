@@ -235,7 +235,11 @@ class _Comparison:
         self.folder.write_history(self.histories)
         self.folder.write_solution(run.sample)
         for name in run.pictures if self.job.pictures else ():
-            figure = draw_convergence(self.histories) if name == "convergence" else run.draw(name)
+            try:
+                figure = draw_convergence(self.histories) if name == "convergence" else run.draw(name)
+            except KanpdeError as error:
+                self.display.say(f"picture {name} left out: {error}")
+                continue
             png, pdf = self.folder.picture(name)
             save(figure, png, pdf)
             if self.logger and not finished_before:

@@ -25,12 +25,15 @@ from kanpde.model import KAN, MLP
 from kanpde.multiindex import IndexSet
 from kanpde.plot import (
     Figure,
+    can_render,
     draw_convergence,
     draw_network,
     draw_points,
     draw_slices,
     draw_solution,
+    draw_volume,
     has_slices,
+    has_volume,
     save,
 )
 from kanpde.position import Budget, Position, Progress
@@ -42,7 +45,7 @@ from kanpde.threads import default_threads
 from kanpde.trace import Moment, Trace, each_of
 
 DEVICES = ("auto", "cpu", "cuda")
-PICTURES = ("solution", "slices", "convergence", "points", "network")
+PICTURES = ("solution", "volume", "slices", "convergence", "points", "network")
 NETWORK_POINTS = 4096
 """Points at which the importance of edges is measured."""
 CHECKPOINT_SECONDS = 2.0
@@ -117,14 +120,24 @@ class Run:
 
     @property
     def pictures(self) -> tuple[str, ...]:
-        """The names of the pictures that this run has: slices need time, and only a KAN has functions on its edges."""
+        """The names of the pictures that this run has.
+
+        A volume needs three coordinates of space and pyvista, slices need time, and only a KAN has functions on edges.
+        """
         missing = set() if has_slices(self.sample) else {"slices"}
+        if not has_volume(self.sample) or not can_render():
+            missing.add("volume")
         if not has_edge_functions(self.solution.slabs[0][0].network):
             missing.add("network")
         return tuple(name for name in PICTURES if name not in missing)
 
     def draw(self, what: str = "solution") -> Figure:
-        """Return one of the `pictures` as a figure of matplotlib; raise KanpdeError for any other name."""
+        """Return one of the `pictures` as a figure of matplotlib.
+
+        Raises KanpdeError for any other name, and for a volume that cannot be rendered here.
+        """
+        if what == "volume" and has_volume(self.sample):
+            return draw_volume(self.sample, self.method.name)
         if what not in self.pictures:
             raise unknown_name("picture of this run", what, self.pictures)
         if what == "slices":

@@ -50,6 +50,7 @@ ALLOWED = {
     "meshio": {"geometry", "reading", "record"},
     "tensorboard": {"logger"},
     "PIL": {"logger"},
+    "pyvista": {"plot"},
 }
 
 

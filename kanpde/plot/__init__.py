@@ -9,6 +9,7 @@ from kanpde.plot.network import draw_network
 from kanpde.plot.points import draw_points
 from kanpde.plot.slices import draw_slices, has_slices
 from kanpde.plot.style import COLOURS, DIVERGING, SEQUENTIAL, STYLE, as_png, save, styled
+from kanpde.plot.volume import can_render, draw_volume, has_volume
 
 __all__ = [
     "COLOURS",
@@ -17,13 +18,16 @@ __all__ = [
     "STYLE",
     "Figure",
     "as_png",
+    "can_render",
     "draw_comparison",
     "draw_convergence",
     "draw_network",
     "draw_points",
     "draw_slices",
     "draw_solution",
+    "draw_volume",
     "has_slices",
+    "has_volume",
     "save",
     "styled",
 ]

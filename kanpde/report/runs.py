@@ -18,6 +18,7 @@ from kanpde.report.parts import Cell, Column, Shown, counted, embedded, environm
 
 CAPTIONS = {
     "solution": "Solution, reference and signed error.",
+    "volume": "The solution in space: middle planes and surfaces of equal values, and the error on the planes.",
     "slices": "The solution at a few times, with the reference and the error.",
     "convergence": "Loss and held-out loss of every training; circles mark where stages begin.",
     "points": "Interior collocation points of the last stage over the absolute residual.",
