@@ -11,10 +11,14 @@ import pytest
 from examples import with_long_references_slow
 
 import kanpde
+import kanpde.compare
+import kanpde.record
 import kanpde.run
+import kanpde.training_points
 from kanpde import cli, display
 from kanpde.cli import GROUPS, main
 from kanpde.library import home, problem_files
+from kanpde.plot import STYLE
 from kanpde.position import Row
 from kanpde.run import PICTURES
 
@@ -40,8 +44,18 @@ def problem():
 """
 
 
+def hurry(patch: pytest.MonkeyPatch) -> None:
+    """Leave out what takes time in every run and is not tested here: timing of solutions, and fine grids and points."""
+    for module in (kanpde.run, kanpde.compare):
+        patch.setattr(module, "evaluation_seconds", lambda *_: 0.0)
+    patch.setattr(kanpde.record, "GRID", {1: 101, 2: 41, 3: 11})
+    patch.setattr(kanpde.training_points, "HELD_OUT_LEAST", 200)
+    patch.setitem(STYLE, "savefig.dpi", 40)
+
+
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    hurry(monkeypatch)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -315,7 +329,7 @@ def test_launchers_run_sweeps_in_other_processes(plugin: str, launcher: list[str
 
 
 def test_the_smoke_experiment_compares_all_methods() -> None:
-    assert main(["experiment=smoke", "budget.iterations=2", "out=here", "threads=1"]) == 0
+    assert main(["experiment=smoke", "budget.iterations=2", "out=here", "threads=1", "pictures=false"]) == 0
     names = [method["name"] for method in json.loads(Path("here/results.json").read_text())["methods"]]
     assert names[:3] == ["kan", "mlp", "mlp-adam-lbfgs"]
     assert len([name for name in names if name.startswith("fem-p")]) >= 5
@@ -331,11 +345,12 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
         "sampling.points=100",
         "solver=levenberg_marquardt",
         "solver.starts=2",
-        "budget.iterations=60",
+        "solver.start_iterations=6",
+        "budget.iterations=40",
         "baseline=mlp",
         "threads=1",
+        "pictures=false",
     ]
-    monkeypatch.setattr(kanpde.run, "evaluation_seconds", lambda *_: 0.0)
     assert main([*arguments, "out=whole"]) == 0
 
     describe = display.describe
@@ -350,10 +365,10 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
         monkeypatch.setattr(display, "PLAIN_SECONDS", 0.0)
 
     capsys.readouterr()
-    interrupt(45, "kan")
+    interrupt(25, "kan")
     assert main([*arguments, "out=parts"]) == 130
     assert capsys.readouterr().err == "kanpde: interrupted: continue with python -m kanpde resume=parts\n"
-    interrupt(30, "mlp")
+    interrupt(20, "mlp")
     assert main(["resume=parts"]) == 130
     monkeypatch.setattr(display, "describe", describe)
     assert main(["resume=parts"]) == 0
@@ -367,7 +382,9 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
 @pytest.fixture(scope="module")
 def finished_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("finished") / "run"
-    assert main([f"out={path}", *QUICK]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        hurry(patch)
+        assert main([f"out={path}", *QUICK]) == 0
     return path
 
 

@@ -48,10 +48,10 @@ def test_the_unpacked_wheel_runs_from_an_empty_folder(wheel: Path, tmp_path: Pat
     site, folder = tmp_path / "site", tmp_path / "empty"
     folder.mkdir()
     zipfile.ZipFile(wheel).extractall(site)
-    where = run([sys.executable, "-c", "import kanpde; print(kanpde.__file__)"], folder, PYTHONPATH=str(site))
+    listing = "import kanpde, kanpde.cli; print(kanpde.__file__); kanpde.cli.main(['list'])"
+    where, *listed = run([sys.executable, "-c", listing], folder, PYTHONPATH=str(site)).splitlines()
     assert where.startswith(str(site))
-    listed = run([sys.executable, "-m", "kanpde", "list"], folder, PYTHONPATH=str(site))
-    assert [line.split()[0] for line in listed.splitlines()] == list(problem_files())
+    assert [line.split()[0] for line in listed] == list(problem_files())
     composed = run([sys.executable, "-m", "kanpde", "experiment=smoke", "--cfg", "job"], folder, PYTHONPATH=str(site))
     assert "grid: 8" in composed
     assert list(folder.iterdir()) == []

@@ -32,6 +32,7 @@ SMALL = [
     "solver.start_iterations=2",
     "solver.stage_iterations=12",
     "baseline=none",
+    "pictures=false",
 ]
 UNDETERMINED = {"Levenberg-Marquardt", "soft conditions", "points that move"}
 """Trainings that solve the last layer anew, where rounding chooses among many parameters that make one solution."""
