@@ -7,7 +7,9 @@ from pathlib import Path
 import h5py
 import pytest
 
+import kanpde.record
 import kanpde.run
+import kanpde.training_points
 from kanpde import KanpdeError
 from kanpde.cli import main
 from kanpde.collect import COLUMNS, collect, flat, write_table
@@ -21,6 +23,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kanpde.run, "evaluation_seconds", lambda *_: 0.5)
+        patch.setattr(kanpde.record, "GRID", {1: 101})
+        patch.setattr(kanpde.training_points, "HELD_OUT_LEAST", 200)
         assert main([*QUICK, f"out={folder / 'a'}", "baseline=none"]) == 0
         assert main([*QUICK, f"out={folder / 'b'}", "baseline=mlp", "seed=7"]) == 0
     return folder

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections.abc import Iterator
 from math import pi
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import sin
 
 import kanpde.logger
+import kanpde.record
 import kanpde.run
+import kanpde.training_points
 from kanpde import KAN, Box, KanpdeError, Problem, dirichlet
 from kanpde.compare import Comparison, Interrupted, Job, compare
 from kanpde.logger import TensorBoard, require_logger
 from kanpde.metrics import Errors, Method
+from kanpde.plot import STYLE
 from kanpde.position import Budget, Row
 from kanpde.reference import exact
 from kanpde.run import Saver
@@ -46,6 +50,18 @@ def quick(out: Path | None, directory: Path | None = None, **job: Any) -> Compar
         config=CONFIGURATION,
         directory=directory,
     )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _fast() -> Iterator[None]:
+    """Leave out timings, and draw few points."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kanpde.run, "evaluation_seconds", lambda *_: 0.0)
+        patch.setattr(kanpde.record, "GRID", {2: 41})
+        patch.setattr(kanpde.training_points, "HELD_OUT_LEAST", 200)
+        patch.setitem(STYLE, "savefig.dpi", 40)
+        patch.setattr(kanpde.run, "PICTURES", ("solution", "convergence"))
+        yield
 
 
 def events(folder: Path) -> EventAccumulator:
@@ -92,9 +108,7 @@ def test_a_resumed_run_continues_its_steps(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.fixture(scope="module")
 def logged(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kanpde.run, "PICTURES", ("solution", "convergence"))  # those that are drawn fast
-        return quick(tmp_path_factory.mktemp("logged") / "run", pictures=True)
+    return quick(tmp_path_factory.mktemp("logged") / "run", pictures=True)
 
 
 def test_every_method_has_its_iterations_and_errors(logged: Comparison) -> None:
@@ -141,9 +155,7 @@ def test_pictures_are_those_of_the_run(logged: Comparison, tmp_path: Path) -> No
 
 def test_what_was_finished_is_not_written_again(logged: Comparison) -> None:
     before = sorted((logged.directory / "tensorboard").rglob("*"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kanpde.run, "PICTURES", ("convergence",))
-        quick(None, logged.directory, pictures=True)
+    quick(None, logged.directory, pictures=True)
     assert sorted((logged.directory / "tensorboard").rglob("*")) == before
 
 

@@ -215,6 +215,8 @@ def test_a_parametric_problem_is_solved_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("kanpde.record.GRID", {2: 41})
+    monkeypatch.setattr("kanpde.run.PICTURES", ("solution",))
     monkeypatch.setattr("kanpde.compare.ladder", lambda _: (Resolution(1, 8),))
     monkeypatch.setattr("kanpde.compare.evaluation_seconds", lambda *_: 0.0)
     monkeypatch.setattr("kanpde.run.evaluation_seconds", lambda *_: 0.0)
