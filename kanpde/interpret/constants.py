@@ -1,9 +1,10 @@
 """Simple exact numbers near a value that is known up to an error.
 
-Any number is near some rational, so nearness alone says nothing. Every constant has a *weight*, about the number of constants
-in an octave that are as simple: p q for the fraction p / q, m 2^|k| for the decimal m 10^k, times that of a factor like pi. Of
-the constants of weight W about W d / |v| lie within d of v by accident. Only those for which this is small are
-recognised: pi for 3.1416 known to 1e-3, and never 355 / 113 (the minimum description length of Rissanen 1978).
+Any number is near some rational, so nearness alone says nothing. Every constant has a *weight*, about the number of
+constants in an octave that are as simple: p q for the fraction p / q, m 2^|k| for the decimal m 10^k, times that of a
+factor like pi. Of the constants of weight W about W d / |v| lie within d of v by accident. Only those for which this
+is small are recognised: pi for 3.1416 known to 1e-3, and never 355 / 113. (In the spirit of the minimum description
+length, Rissanen 1978, Modeling by Shortest Data Description.)
 """
 
 from __future__ import annotations
@@ -209,5 +210,3 @@ def largest_square(first: int, second: int) -> int:
     """Return the largest square that divides two integers of which one is not 0."""
     common = abs(int(sympy.igcd(first, second))) or 1
     return int(sympy.prod(p ** (2 * (k // 2)) for p, k in sympy.factorint(common).items()))
-
-

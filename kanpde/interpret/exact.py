@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import isfinite, prod
 from time import monotonic
 from typing import Any
@@ -79,8 +79,9 @@ def check_exactly(
 ) -> list[Statement]:
     """Return a statement for every equation, condition (on each part of the boundary) and constraint of a problem.
 
-    formulas: an expression in the coordinates' names for each unknown function, a number for each unknown scalar. Floats in
-        them, and in the problem, are taken to be the simple numbers they are near (`constants`), if there are such.
+    formulas: an expression in the coordinates' names for each unknown function, a number for each unknown scalar.
+        Floats in them, and in the problem, are taken to be the simple numbers they are near (`constants`), if there
+        are such.
     seconds: the time for proofs, shared among the statements.
     Raises KanpdeError for unknowns without a formula, names that are no unknowns, and symbols that are no coordinates.
     """
@@ -106,7 +107,7 @@ def satisfied(statements: Sequence[Statement]) -> str:
 
 
 def symbolic(problem: Problem, formulas: Mapping[str, sympy.Expr | float]) -> dict[str, sympy.Expr]:
-    """Return formulas in the symbols of `coordinates`, their floats recognised; raise KanpdeError if they do not fit."""
+    """Return formulas in the symbols of `coordinates`, floats recognised; raise KanpdeError if they do not fit."""
     for name in formulas:
         if name not in problem.names:
             raise unknown_name("unknown of the formula", name, problem.names)
@@ -144,17 +145,17 @@ class Checker:
         """Yield label, kind and the check of all that is stated; a check takes the seconds for a proof."""
         problem = self.problem
         for label in problem.equations:
-            yield label, "equation", lambda seconds, label=label: self.equation(label, seconds)
+            yield label, "equation", partial(self.equation, label)
         for label, condition in problem.conditions.items():
             if isinstance(condition, Periodic):
-                yield label, condition.kind, lambda seconds, c=condition: self.periodic(c.where, seconds)
+                yield label, condition.kind, partial(self.periodic, condition.where)
                 continue
             patches = problem.geometry.boundary(condition.where)
             for patch in patches:
                 place = f"{label} at {patch.name}" if len(patches) > 1 else label
-                yield place, condition.kind, lambda seconds, label=label, p=patch: self.condition(label, p, seconds)
+                yield place, condition.kind, partial(self.condition, label, patch)
         for label, constraint in problem.constraints.items():
-            yield label, constraint.kind, lambda seconds, label=label, c=constraint: self.constraint(label, c, seconds)
+            yield label, constraint.kind, partial(self.constraint, label, constraint)
 
     def field(self, name: str, index: MultiIndex) -> sympy.Expr:
         """Return a derivative of the formula of an unknown."""
@@ -196,9 +197,8 @@ class Checker:
             if np.all(x[:, i] == x[0, i])
         }
         flat = bool(np.all(n == n[0]))
-        normal = [
-            stated(float(n[0, i])) if flat else sympy.Symbol(f"n_{name}", real=True) for i, name in enumerate(self.names)
-        ]
+        symbols = [sympy.Symbol(f"n_{name}", real=True) for name in self.names]
+        normal = [stated(float(component)) for component in n[0]] if flat else symbols
         residual, terms = self.traced(label, symbolic_points(self.symbols, tuple(normal)))
         here = {self.symbols[name]: x[:, i] for i, name in enumerate(self.names)}
         normals = {} if flat else {symbol: n[:, i] for i, symbol in enumerate(normal)}
@@ -232,19 +232,15 @@ class Checker:
         groups = constraint.groups(self.problem.geometry)
         if isinstance(constraint, Mean) and isinstance(self.problem.geometry, Box):
             value = trace(constraint.value, at)
-            integral = integrated(expression, [(self.symbols[name], *self.interval(name)) for name in self.space], seconds / 2)
+            intervals = [(self.symbols[name], *self.interval(name)) for name in self.problem.geometry.space]
+            integral = integrated(expression, intervals, seconds / 2)
             if integral is not None:
-                volume = prod((high - low for low, high in map(self.interval, self.space)), start=sympy.Integer(1))
+                volume = prod((high - low for _, low, high in intervals), start=sympy.Integer(1))
                 residual = integral / volume - value
                 return judge(residual, [*terms, value], self.interior, [self.interior], seconds / 2)
         if isinstance(constraint, Observation) and not constraint.noise and len(groups.values) <= SINGLE:
             return worst([self.observed(expression, terms, groups, row, seconds) for row in range(len(groups.values))])
         return self.summed(expression, terms, groups, constraint.tolerance)
-
-    @property
-    def space(self) -> tuple[str, ...]:
-        """The coordinates that a mean is over."""
-        return self.problem.geometry.space
 
     def interval(self, name: str) -> tuple[sympy.Expr, sympy.Expr]:
         """Return the ends of a coordinate of a box."""
@@ -288,14 +284,15 @@ def judge(
     """Return the verdict on a residual at points, relative to the largest of some terms at others."""
     if residual == 0:
         return Statement("", "", EXACT, 0.0, residual)
-    if residual.has(sympy.nan, sympy.zoo, sympy.oo):
+    if residual.has(sympy.nan, sympy.zoo, sympy.oo, sympy.AccumBounds):
         return Statement("", "", NOT_CHECKED, None, residual, "the formula is not finite there")
     scale = scale_of(terms, scaled)
     size = relative(float(np.abs(values([residual], here)[0]).max()), scale)
     if not isfinite(size):
         return Statement("", "", NOT_CHECKED, None, residual, "not finite at some of the points")
     if size <= CERTAIN:
-        size = relative(largest(residual, here), scale)
+        fine = relative(largest(residual, here), scale)
+        size = fine if isfinite(fine) else size
     if size > ROUNDING:
         return Statement("", "", NOT_SATISFIED, size, residual, f"{size:.1e} of the largest term")
     if residual.has(sympy.Float):
@@ -304,15 +301,16 @@ def judge(
         return Statement("", "", TO_ROUNDING, size, residual, f"{size:.1e} of the largest term")
     if proved(residual, seconds):
         return Statement("", "", EXACT, 0.0, residual)
-    reason = f"zero to {DIGITS} digits at {FEW} points, but no proof was found in {seconds:.0f} s"
+    reason = f"zero to {DIGITS} digits at {FEW} points, but no proof was found"
     return Statement("", "", TO_ROUNDING, size, residual, reason)
 
 
 def proved(residual: sympy.Expr, seconds: float) -> bool:
     """Whether a residual is proved to be zero in the time that there is."""
+    inside = {x: sympy.Symbol(x.name, positive=True) for x in residual.free_symbols if x.is_nonnegative}
     try:
         with limited(seconds):
-            return proved_zero(residual, search=interruptible())
+            return proved_zero(residual.xreplace(inside), search=interruptible())
     except OutOfTime:
         return False
 
@@ -346,19 +344,30 @@ def scale_of(terms: Sequence[sympy.Expr], points: Sequence[Columns]) -> float:
 
 
 def values(expressions: Sequence[sympy.Expr], columns: Columns) -> list[np.ndarray]:
-    """Return expressions at points (N,), in doubles."""
-    function = sympy.lambdify(list(columns), list(expressions), modules=["scipy", "numpy"], cse=True)
+    """Return expressions at points (N,), in doubles; raise KanpdeError for a function that has no values here."""
     count = len(next(iter(columns.values())))
-    with np.errstate(all="ignore"):
-        found = function(*columns.values())
+    plain = [expression.xreplace(long_numbers(expression)) for expression in expressions]
+    try:
+        function = sympy.lambdify(list(columns), plain, modules=["scipy", "numpy"], cse=True)
+        with np.errstate(all="ignore"):
+            found = function(*columns.values())
+    except (ArithmeticError, AttributeError, NameError, NotImplementedError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise KanpdeError(f"the formula cannot be evaluated: {reason}") from None
     return [np.array(np.broadcast_to(np.real(value), (count,)), dtype=np.float64) for value in found]
 
 
+def long_numbers(expression: sympy.Expr) -> dict[sympy.Expr, sympy.Float]:
+    """Return doubles for rationals whose integers are no doubles, such as 1 / 10^150."""
+    return {r: sympy.Float(r) for r in expression.atoms(sympy.Rational) if max(abs(r.p), r.q) > 2**53}
+
+
 def largest(expression: sympy.Expr, columns: Columns) -> float:
-    """Return the largest value of an expression at a few of the points, in many digits."""
+    """Return the largest value of an expression at a few of the points, in many digits; not finite if it has none."""
     function = sympy.lambdify(list(columns), expression, modules="mpmath", cse=True)
+    points = list(zip(*columns.values(), strict=True))[:FEW]
     with mpmath.workdps(DIGITS):
-        return max(
-            float(abs(function(*(mpmath.mpf(float(x)) for x in point))))
-            for point in list(zip(*columns.values(), strict=True))[:FEW]
-        )
+        try:
+            return max(float(abs(function(*(mpmath.mpf(float(x)) for x in point)))) for point in points)
+        except (ArithmeticError, NameError, TypeError, ValueError, mpmath.libmp.NoConvergence):
+            return np.nan

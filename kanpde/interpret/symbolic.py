@@ -1,8 +1,9 @@
 """A problem's own functions on symbols: equations, conditions and data, written for tensors, as sympy expressions.
 
 `Symbolic` stands where a tensor of N points stands, with expressions in the place of numbers and one point that stands
-for all. It takes part in torch functions by `__torch_function__`, as fields do, so `sin(pi * at.y**2)` and `u.d("xx")` are what
-they are for tensors. Floats become the exact numbers that they stand for where these can be seen (`constants.stated`).
+for all. It takes part in torch functions by `__torch_function__`, as fields do, so `sin(pi * at.y**2)` and `u.d("xx")`
+are what they are for tensors. Floats become the exact numbers that they stand for where these can be seen
+(`constants.stated`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from kanpde.multiindex import MultiIndex, spell
 from kanpde.problem import Problem
 from kanpde.reference.exact import Exact
 
+GUARD = 1e-100
+"""A number below keeps programs from dividing by zero, and is no part of a formula."""
 MOST_NUMBERS = 64
 """Numbers of a tensor up to which it is a constant of a formula, and no table."""
 
@@ -197,7 +200,7 @@ def number(value: Any) -> sympy.Basic:
     if isinstance(value, (int, np.integer)):
         return sympy.Integer(int(value))
     if isinstance(value, (float, np.floating)):
-        return stated(float(value))
+        return sympy.Integer(0) if abs(value) < GUARD else stated(float(value))
     raise KanpdeError(f"{type(value).__name__} has no place in a formula: use numbers, coordinates and unknowns.")
 
 
@@ -212,8 +215,10 @@ def array_of(value: Any) -> np.ndarray:
     if isinstance(value, (Tensor, np.ndarray)):
         entries = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
         if entries.dtype != object and entries.size > MOST_NUMBERS:
-            raise KanpdeError(f"a table of {entries.size} numbers has no formula: write it as functions of coordinates.")
-        return np.frompyfunc(number, 1, 1)(entries) if entries.ndim else np.asarray(number(entries.item()), dtype=object)
+            raise KanpdeError(
+                f"a table of {entries.size} numbers has no formula: write it as a function of coordinates."
+            )
+        return np.asarray(np.frompyfunc(number, 1, 1)(entries), dtype=object)
     return np.asarray(number(value), dtype=object)
 
 
@@ -303,10 +308,11 @@ def unchanged(x: Any, *_: Any, **__: Any) -> Any:
     return x
 
 
+INVERSE = ("asin", "acos", "atan", "asinh", "acosh", "atanh")
 ONE_TO_ONE: dict[str, Callable[..., Any]] = {
-    **{name: getattr(sympy, name) for name in ("sin", "cos", "tan", "exp", "log", "sqrt", "erf", "erfc", "erfinv")},
-    **{name: getattr(sympy, name) for name in ("sinh", "cosh", "tanh", "asin", "acos", "atan", "asinh", "acosh", "atanh")},
-    **{f"arc{name[1:]}": getattr(sympy, name) for name in ("asin", "acos", "atan", "asinh", "acosh", "atanh")},
+    **{name: getattr(sympy, name) for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "log", "sqrt")},
+    **{name: getattr(sympy, name) for name in ("erf", "erfc", "erfinv", *INVERSE)},
+    **{f"arc{name[1:]}": getattr(sympy, name) for name in INVERSE},
     "abs": sympy.Abs,
     "absolute": sympy.Abs,
     "sign": sympy.sign,
@@ -441,16 +447,16 @@ def function_named(name: str) -> Callable[..., Any]:
 
 
 def coordinates(geometry: Geometry) -> dict[str, sympy.Symbol]:
-    """Return real symbols for the coordinates of a domain by name, positive where they are."""
-    return {
-        name: sympy.Symbol(name, real=True, **({"positive": True} if a > 0 else {"nonnegative": True} if a == 0 else {}))
-        for name, a in zip(geometry.names, geometry.lower, strict=True)
-    }
+    """Return real symbols for the coordinates of a domain by name, positive or not negative where they are."""
+
+    def symbol(name: str, least: float) -> sympy.Symbol:
+        sign = {"positive": True} if least > 0 else {"nonnegative": True} if least == 0 else {}
+        return sympy.Symbol(name, real=True, **sign)
+
+    return {name: symbol(name, least) for name, least in zip(geometry.names, geometry.lower, strict=True)}
 
 
-def symbolic_points(
-    at: Mapping[str, sympy.Expr], normal: tuple[sympy.Expr, ...] | None = None
-) -> Points:
+def symbolic_points(at: Mapping[str, sympy.Expr], normal: tuple[sympy.Expr, ...] | None = None) -> Points:
     """Return a point with these coordinates that stands for all; on a boundary with the outward unit normal."""
     columns: dict[str, Any] = {name: Symbolic([x]) for name, x in at.items()}
     return Points(tuple(at), columns, None if normal is None else Symbolic([list(normal)]))  # type: ignore[arg-type]

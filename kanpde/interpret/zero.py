@@ -2,8 +2,8 @@
 
 An expression is a quotient of polynomials in generators: the coordinates, pi, exponentials exp(m) of independent
 monomials m, roots, and any other function of its arguments. Sines and hyperbolic functions are exponentials, roots
-satisfy r^q = radicand, i^2 = -1. It vanishes if the numerator does; where the generators have relations that are not known here, it
-may vanish though the numerator does not, so the answer is "proved" or "not proved".
+satisfy r^q = radicand, i^2 = -1. It vanishes if the numerator does. Generators may have relations that are not known
+here, and then it may vanish though the numerator does not: the answer is "proved" or "not proved".
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ BY_EXPONENTIALS = (
 )
 BESSEL = {sympy.besselj: (1, -1), sympy.bessely: (1, -1), sympy.besseli: (-1, 1), sympy.besselk: (1, 1)}
 """The signs in f_(n+1) = +- 2 n / x f_n +- f_(n-1)."""
+VISIBLE = 1e-9
+"""The value from which on a number is seen not to be zero."""
 
 
 def proved_zero(expression: sympy.Expr, *, search: bool = True) -> bool:
@@ -33,13 +35,21 @@ def proved_zero(expression: sympy.Expr, *, search: bool = True) -> bool:
     if expression.has(sympy.Float, sympy.nan, sympy.zoo, sympy.oo):
         return False
     if expression.has(sympy.Piecewise):
-        return all(proved_zero(piece, search=search) for piece in pieces(expression))
+        found = pieces(expression)
+        return not any(map(refuted, found)) and all(proved_zero(piece, search=search) for piece in found)
     try:
         if numerator(expression) == 0:
             return True
     except NotRational:
         pass
-    return search and sympy.simplify(expression) == 0
+    return search and not refuted(expression) and sympy.simplify(expression) == 0
+
+
+def refuted(expression: sympy.Expr) -> bool:
+    """Whether an expression is seen to differ from zero at a place that is as good as any."""
+    places = {x: sympy.Rational(31 + 17 * i, 41) for i, x in enumerate(sorted(expression.free_symbols, key=str))}
+    value = expression.subs(places).evalf(20, maxn=60)
+    return bool(value.is_number and abs(value) > VISIBLE)
 
 
 def pieces(expression: sympy.Expr) -> list[sympy.Expr]:
@@ -78,21 +88,25 @@ class Generators:
     """The generators of an expression, with a ring of polynomials in them and the relations of roots."""
 
     def __init__(self, expression: sympy.Expr) -> None:
-        self.shares: dict[sympy.Expr, int] = {}  # exp(m / share) and base^(1 / share) are generators
-        self.others: dict[sympy.Expr, None] = {}
+        self.others: dict[sympy.Expr, Any] = {sympy.I: None}
+        self.exponentials: dict[sympy.Expr, int] = {}  # exp(m / q) is a generator, q by m
+        self.roots: dict[sympy.Expr, int] = {}  # base^(1 / q) is one, q by the base; a root in a base comes before it
         self._collect(expression)
-        keys = [sympy.I, *self.others, *self.shares]
-        self.ring = PolyRing([sympy.Dummy() for _ in keys], sympy.QQ)
-        self.generator = dict(zip(keys, self.ring.gens, strict=True))
-        self.relations: list[tuple[PolyElement, int, PolyElement]] = [(self.generator[sympy.I], 2, -self.ring.one)]
+        parts = [(group, key) for group in (self.others, self.exponentials, self.roots) for key in group]
+        self.ring = PolyRing([sympy.Dummy() for _ in parts], sympy.QQ)
+        self.generator = {(id(group), key): g for (group, key), g in zip(parts, self.ring.gens, strict=True)}
+        self.relations = [(self.gen(self.others, sympy.I), 2, -self.ring.one)]
         self.scale: dict[sympy.Expr, PolyElement] = {}
-        for base, q in self.shares.items():
-            if not isinstance(base, sympy.exp):
-                radicand = self.quotient(base)
-                bottom = self.product(radicand.bottom)
-                # r = base^(1/q) bottom satisfies r^q = top bottom^(q - 1), on any branch.
-                self.scale[base] = bottom
-                self.relations.append((self.generator[base], q, radicand.top * bottom ** (q - 1)))
+        for base, q in self.roots.items():
+            radicand = self.quotient(base)
+            bottom = self.product(radicand.bottom)
+            # r = base^(1/q) bottom satisfies r^q = top bottom^(q - 1), on any branch.
+            self.scale[base] = bottom
+            self.relations.append((self.gen(self.roots, base), q, radicand.top * bottom ** (q - 1)))
+
+    def gen(self, group: dict[sympy.Expr, Any], key: sympy.Expr) -> PolyElement:
+        """Return a generator."""
+        return self.generator[id(group), key]
 
     def _collect(self, e: sympy.Expr) -> None:
         if e.is_Rational or e is sympy.I:
@@ -100,11 +114,11 @@ class Generators:
         if isinstance(e, (sympy.Add, sympy.Mul)):
             for part in e.args:
                 self._collect(part)
-        elif isinstance(e, sympy.exp):
+        elif isinstance(e, (sympy.exp, type(sympy.E))):
             for c, m in exponents(e):
-                phase = root_of_unity(c, m)
+                phase = without_exponential(c, m)
                 if phase is None:
-                    self._share(sympy.exp(m), c)
+                    self._share(self.exponentials, m, c)
                 else:
                     self._collect(phase)
         elif isinstance(e, sympy.Pow) and e.exp.is_Integer:
@@ -112,21 +126,22 @@ class Generators:
         elif is_root(e):
             for base, power in factors(e):
                 self._collect(base)
-                self._share(base, power)
+                if not power.is_Integer:
+                    self._share(self.roots, base, power)
         elif isinstance(e, sympy.Pow):
             self._collect(as_exponential(e))
         else:
             self.others[e] = None
 
-    def _share(self, key: sympy.Expr, c: sympy.Rational) -> None:
-        self.shares[key] = int(sympy.ilcm(self.shares.get(key, 1), c.q))
+    def _share(self, group: dict[sympy.Expr, int], key: sympy.Expr, c: sympy.Rational) -> None:
+        group[key] = int(sympy.ilcm(group.get(key, 1), c.q))
 
     def quotient(self, e: sympy.Expr) -> Quotient:
         """Return an expression in the generators."""
         if e.is_Rational:
             return Quotient(self.ring(sympy.QQ(e.p, e.q)), Counter())
         if e is sympy.I:
-            return Quotient(self.generator[e], Counter())
+            return Quotient(self.gen(self.others, e), Counter())
         if isinstance(e, sympy.Add):
             return self.total([self.quotient(part) for part in e.args])
         if isinstance(e, sympy.Mul):
@@ -134,13 +149,13 @@ class Generators:
             for part in e.args:
                 found = self.times(found, self.quotient(part))
             return found
-        if isinstance(e, sympy.exp):
+        if isinstance(e, (sympy.exp, type(sympy.E))):
             found = Quotient(self.ring.one, Counter())
             for c, m in exponents(e):
-                phase, key = root_of_unity(c, m), sympy.exp(m)
+                phase = without_exponential(c, m)
                 if phase is None:
-                    generator = Quotient(self.generator[key], Counter())
-                    found = self.times(found, self.power(generator, int(c * self.shares[key])))
+                    generator = Quotient(self.gen(self.exponentials, m), Counter())
+                    found = self.times(found, self.power(generator, int(c * self.exponentials[m])))
                 else:
                     found = self.times(found, self.quotient(phase))
             return found
@@ -149,12 +164,15 @@ class Generators:
         if is_root(e):
             found = Quotient(self.ring.one, Counter())
             for base, power in factors(e):
-                root = Quotient(self.generator[base], Counter(self.factors_of(self.scale[base])))
-                found = self.times(found, self.power(root, int(power * self.shares[base])))
+                if power.is_Integer:
+                    found = self.times(found, self.power(self.quotient(base), int(power)))
+                    continue
+                root = Quotient(self.gen(self.roots, base), Counter(self.factors_of(self.scale[base])))
+                found = self.times(found, self.power(root, int(power * self.roots[base])))
             return found
         if isinstance(e, sympy.Pow):
             return self.quotient(as_exponential(e))
-        return Quotient(self.generator[e], Counter())
+        return Quotient(self.gen(self.others, e), Counter())
 
     def factors_of(self, polynomial: PolyElement) -> dict[PolyElement, int]:
         """Return a polynomial as a power, or nothing for 1."""
@@ -180,7 +198,8 @@ class Generators:
     def power(self, a: Quotient, n: int) -> Quotient:
         """Return an integer power; raise NotRational for a negative one of zero."""
         if n >= 0:
-            return Quotient(self.reduced(a.top**n), Counter({p: n * k for p, k in a.bottom.items()}) if n else Counter())
+            bottom = Counter({p: n * k for p, k in a.bottom.items() if n})
+            return Quotient(self.reduced(a.top**n), bottom)
         if a.top == 0:
             raise NotRational
         top = self.product(Counter({p: -n * k for p, k in a.bottom.items()}))
@@ -225,12 +244,19 @@ def exponents(e: sympy.exp) -> list[tuple[sympy.Rational, sympy.Expr]]:
     return found
 
 
-def root_of_unity(c: sympy.Rational, m: sympy.Expr) -> sympy.Expr | None:
-    """Return exp(c m) in roots if m is i pi and they are known, or None."""
-    if m != sympy.I * sympy.pi:
-        return None
-    phase = sympy.cos(sympy.pi * c) + sympy.I * sympy.sin(sympy.pi * c)
-    return None if phase.has(sympy.cos, sympy.sin) else phase
+def without_exponential(c: sympy.Rational, m: sympy.Expr) -> sympy.Expr | None:
+    """Return exp(c m) without the exponential if it is a known root of unity or has the angle of a point, or None."""
+    if m == sympy.I * sympy.pi:
+        phase = sympy.cos(sympy.pi * c) + sympy.I * sympy.sin(sympy.pi * c)
+        return None if phase.has(sympy.cos, sympy.sin) else phase
+    angle = m / sympy.I
+    if c.is_Integer and isinstance(angle, sympy.atan2):
+        y, x = angle.args
+        return ((x + sympy.I * y) / sympy.sqrt(x**2 + y**2)) ** c
+    if c.is_Integer and isinstance(angle, sympy.atan):
+        (z,) = angle.args
+        return ((1 + sympy.I * z) / sympy.sqrt(1 + z**2)) ** c
+    return None
 
 
 def high_bessel(e: sympy.Expr) -> bool:
@@ -250,14 +276,23 @@ def lower_bessel(e: sympy.Expr) -> sympy.Expr:
 
 
 def factors(e: sympy.Pow) -> list[tuple[sympy.Expr, sympy.Rational]]:
-    """Return a fractional power as powers: of the primes of a rational base, else of the base, expanded."""
+    """Return a fractional power as powers of primes and of the rest of its base."""
     base, power = e.base, e.exp
     if base.is_Rational:
         sign = [(sympy.Integer(-1), power)] if base < 0 else []
         primes = sympy.factorint(abs(base.p))
         primes.update({p: -k for p, k in sympy.factorint(base.q).items()})
         return sign + [(sympy.Integer(p), k * power) for p, k in primes.items()]
-    return [(sympy.expand(base), power)]
+    top, bottom = sympy.fraction(sympy.together(sympy.expand(base)))
+    if not bottom.is_positive:  # of other numbers the root of a quotient is no quotient of roots
+        return [(base, power)]
+    content, rest = sympy.expand(top).primitive()
+    found = [(rest, power)]
+    for part, exponent in ((content, power), (bottom, -power)):
+        root = sympy.Pow(part, exponent, evaluate=part.is_Rational is not True)
+        if part != 1:
+            found += factors(root) if is_root(root) else [root.as_base_exp()]
+    return found
 
 
 def as_exponential(e: sympy.Pow) -> sympy.Expr:
