@@ -84,23 +84,25 @@ def simple(value: float, tolerance: float) -> list[sympy.Expr]:
     width = max(tolerance, ROUNDING * size)
     found: dict[sympy.Expr, float] = {}
 
+    heaviest = min(HEAVIEST, ACCIDENTS * size / width)
+
     def note(constant: sympy.Expr, weight: float) -> None:
-        if weight <= min(HEAVIEST, ACCIDENTS * size / width):
+        if weight <= heaviest:
             found[constant] = min(weight, found.get(constant, inf))
 
     for factor, weight in FACTORS:
-        c = float(factor)
+        c = double(factor)
         for rational, own in rationals(size / c, width / c):
             note(sign * rational * factor, weight * own)
     for factor, weight in UNDER_ROOTS:
-        c = float(factor)
+        c = double(factor)
         for rational, own in rationals(size**2 / c, 2 * size * width / c):
             note(sign * sympy.sqrt(rational * factor), weight * own)
     if not found and width <= SUMS_FROM * size:
         for factor, weight in BESIDE:
-            sums(value, width, factor, weight, note)
+            sums(value, width, factor, weight, heaviest, note)
         for scale in (sympy.Integer(1), sympy.pi, 1 / sympy.pi):
-            roots(value, width, scale, note)
+            roots(value, width, scale, heaviest, note)
     # Each is checked in more digits than any step above has.
     near = [constant for constant in found if abs(sympy.N(constant, 40) - sympy.Float(value, 40)) <= 1.01 * width]
     return sorted(near, key=lambda constant: (found[constant], sympy.count_ops(constant), str(constant)))
@@ -111,7 +113,7 @@ def recognised(expression: sympy.Expr, tolerance: float = 1e-12) -> sympy.Expr:
 
     Floats that have none stay.
     """
-    expression = sympy.sympify(expression)
+    expression = sympy.sympify(expression, strict=True)
     exact = {}
     for number in expression.atoms(sympy.Float):
         value = float(number)
@@ -136,6 +138,12 @@ def stated(value: float) -> sympy.Expr:
         return written
     constants = simple(value, COMPUTED * abs(value))
     return constants[0] if constants else sympy.Float(value)
+
+
+@lru_cache
+def double(factor: sympy.Expr) -> float:
+    """Return the value of a factor."""
+    return float(factor)
 
 
 def rationals(value: float, width: float) -> list[tuple[sympy.Rational, float]]:
@@ -174,36 +182,38 @@ def simplest_between(low: Fraction, high: Fraction) -> Fraction | None:
     return fraction if fraction.numerator * fraction.denominator <= HEAVIEST else None
 
 
-def sums(value: float, width: float, factor: sympy.Expr, weight: float, note: Note) -> None:
+def sums(value: float, width: float, factor: sympy.Expr, weight: float, heaviest: float, note: Note) -> None:
     """Note the numbers (b + c factor) / a, a, b, c integers, within a width of a value."""
     a = np.arange(1, 13)[:, None]
     c = np.concatenate([np.arange(-400, 0), np.arange(1, 401)])[None, :]
-    rest = a * value - c * float(factor)
+    rest = a * value - c * double(factor)
     b = np.rint(rest)
-    for i, j in zip(*np.nonzero((np.abs(rest - b) <= a * width + ROUNDING * np.abs(rest)) & (b != 0)), strict=True):
-        numbers = int(a[i, 0]), int(b[i, j]), int(c[0, j])
-        note((numbers[1] + numbers[2] * factor) / numbers[0], weight * abs(numbers[0] * numbers[1] * numbers[2]))
+    weights = weight * np.abs(a * b * c)
+    near = (np.abs(rest - b) <= a * width + ROUNDING * np.abs(rest)) & (b != 0) & (weights <= heaviest)
+    for i, j in zip(*np.nonzero(near), strict=True):
+        note((int(b[i, j]) + int(c[0, j]) * factor) / int(a[i, 0]), float(weights[i, j]))
 
 
-def roots(value: float, width: float, scale: sympy.Expr, note: Note) -> None:
+def roots(value: float, width: float, scale: sympy.Expr, heaviest: float, note: Note) -> None:
     """Note the numbers z / scale near a value with a z^2 + b z + c + d pi^2 = 0 and integers a, b, c, d."""
-    z, width = value * float(scale), width * float(scale)
+    z, width = value * double(scale), width * double(scale)
     a = np.arange(1, 4)[:, None, None]
     b = np.concatenate([np.arange(-200, 0), np.arange(1, 201)])[None, :, None]
     d = np.arange(-64, 65)[None, None, :]
     rest = a * z**2 + b * z + d * pi**2
     c = -np.rint(rest)
     error = np.abs(2 * a * z + b) * width + 2 * ROUNDING * np.abs(rest)
-    for i, j, k in zip(*np.nonzero(np.abs(rest + c) <= error), strict=True):
+    weights = 256.0 * a * np.abs(b) * np.maximum(1, np.abs(c)) * np.maximum(1, 2 * np.abs(d))
+    weights = weights * (1 if scale == 1 else 4)
+    for i, j, k in zip(*np.nonzero((np.abs(rest + c) <= error) & (weights <= heaviest)), strict=True):
         p, q, r, s = int(a[i, 0, 0]), int(b[0, j, 0]), int(c[i, j, k]), int(d[0, 0, k])
         constant, pi2 = q * q - 4 * p * r, -4 * p * s
         square = largest_square(constant, pi2)
         root = isqrt(square) * sympy.sqrt(constant // square + pi2 // square * sympy.pi**2)
-        weight = 256.0 * p * abs(q) * max(1, abs(r)) * max(1, 2 * abs(s))
         for sign in (-1, 1):
             exact = (-q + sign * root) / (2 * p)
             if root.is_real and abs(float(exact) - z) <= max(width, 1e-12 * abs(q)):
-                note(sympy.expand(exact / scale), weight * (1 if scale == 1 else 4))
+                note(sympy.expand(exact / scale), float(weights[i, j, k]))
 
 
 def largest_square(first: int, second: int) -> int:

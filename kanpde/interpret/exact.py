@@ -91,10 +91,10 @@ def check_exactly(
     for number, (label, kind, check) in enumerate(pending):
         share = max((end - monotonic()) / (len(pending) - number), 0.1)
         try:
-            with limited(2 * share):
-                statement = check(share)
+            with limited(share):
+                statement = check(monotonic() + 0.8 * share)  # what a proof leaves is for a verdict without one
         except OutOfTime:
-            statement = Statement("", "", NOT_CHECKED, None, None, f"out of time after {2 * share:.0f} s")
+            statement = Statement("", "", NOT_CHECKED, None, None, f"out of time after {share:.1f} s")
         except KanpdeError as error:
             statement = Statement("", "", NOT_CHECKED, None, None, str(error))
         found.append(replace(statement, label=label, kind=kind))
@@ -122,10 +122,11 @@ def symbolic(problem: Problem, formulas: Mapping[str, sympy.Expr | float]) -> di
             raise KanpdeError(f"the formula of '{name}' is a {kind}: give a sympy expression or a number.") from None
         for symbol in expression.free_symbols:
             if symbol.name not in symbols or name in problem.scalars:
-                known = "no symbols, it is a number" if name in problem.scalars else ", ".join(symbols)
-                raise KanpdeError(f"the formula of '{name}' has the symbol '{symbol.name}': known are {known}.")
+                allowed = "no symbols, it is a number" if name in problem.scalars else ", ".join(symbols)
+                raise KanpdeError(f"the formula of '{name}' has the symbol '{symbol.name}': known are {allowed}.")
         named = expression.xreplace({symbol: symbols[symbol.name] for symbol in expression.free_symbols})
-        found[name] = recognised(named)
+        known = recognised(named)
+        found[name] = known.xreplace({x: stated(float(x)) for x in known.atoms(sympy.Float)})
     return found
 
 
@@ -142,7 +143,7 @@ class Checker:
         self._known: dict[tuple[str, MultiIndex], sympy.Expr] = {}
 
     def pending(self) -> Iterator[tuple[str, str, Check]]:
-        """Yield label, kind and the check of all that is stated; a check takes the seconds for a proof."""
+        """Yield label, kind and the check of all that is stated; a check takes the time at which proofs end."""
         problem = self.problem
         for label in problem.equations:
             yield label, "equation", partial(self.equation, label)
@@ -182,12 +183,12 @@ class Checker:
         terms = sympy.Add.make_args(sympy.expand_mul(abstract))
         return abstract.xreplace(values), [term.xreplace(values) for term in terms]
 
-    def equation(self, label: str, seconds: float) -> Statement:
+    def equation(self, label: str, deadline: float) -> Statement:
         """Check an equation inside."""
         residual, terms = self.traced(label, symbolic_points(self.symbols))
-        return judge(residual, terms, self.interior, [self.interior], seconds)
+        return judge(residual, terms, self.interior, [self.interior], deadline)
 
-    def condition(self, label: str, patch: Patch, seconds: float) -> Statement:
+    def condition(self, label: str, patch: Patch, deadline: float) -> Statement:
         """Check a condition on a part of the boundary, exactly where a coordinate is constant there."""
         points = draw((patch,), self.names, "sobol", MANY, 0, torch.zeros(0, dtype=torch.float64)).at
         x, n = points.array().numpy(), points.normal.numpy()
@@ -203,16 +204,16 @@ class Checker:
         here = {self.symbols[name]: x[:, i] for i, name in enumerate(self.names)}
         normals = {} if flat else {symbol: n[:, i] for i, symbol in enumerate(normal)}
         resized = {symbol: np.resize(column, MANY) for symbol, column in normals.items()}
-        return judge(residual.subs(fixed), terms, here | normals, [here | normals, self.interior | resized], seconds)
+        return judge(residual.subs(fixed), terms, here | normals, [here | normals, self.interior | resized], deadline)
 
-    def periodic(self, where: str, seconds: float) -> Statement:
+    def periodic(self, where: str, deadline: float) -> Statement:
         """Check that all unknowns and their derivatives agree at both faces of a coordinate."""
         asked = [(name, index) for name in self.problem.unknowns for index in self.problem.indices.indices]
         found = []
         for name, index in asked:
             value = self.field(name, index)
             jump = self.at_face(value, where, 1) - self.at_face(value, where, 0)
-            found.append(judge(jump, [value], self.interior, [self.interior], seconds / len(asked)))
+            found.append(judge(jump, [value], self.interior, [self.interior], deadline))
         return worst(found)
 
     def at_face(self, expression: sympy.Expr, where: str, side: int) -> sympy.Expr:
@@ -221,25 +222,25 @@ class Checker:
         end = (geometry.lower, geometry.upper)[side][self.names.index(where)]
         return expression.subs(self.symbols[where], stated(end))
 
-    def constraint(self, label: str, constraint: Constraint, seconds: float) -> Statement:
+    def constraint(self, label: str, constraint: Constraint, deadline: float) -> Statement:
         """Check a constraint, exactly where that is easy."""
         at = symbolic_points(self.symbols)
         expression, terms = self.traced(label, at)
         if isinstance(constraint, Difference):
             jump = self.at_face(expression, constraint.where, 1) - self.at_face(expression, constraint.where, 0)
             value = self.at_face(trace(constraint.value, at), constraint.where, 0)
-            return judge(jump - value, [*terms, value], self.interior, [self.interior], seconds)
+            return judge(jump - value, [*terms, value], self.interior, [self.interior], deadline)
         groups = constraint.groups(self.problem.geometry)
         if isinstance(constraint, Mean) and isinstance(self.problem.geometry, Box):
             value = trace(constraint.value, at)
             intervals = [(self.symbols[name], *self.interval(name)) for name in self.problem.geometry.space]
-            integral = integrated(expression, intervals, seconds / 2)
+            integral = integrated(expression, intervals, (deadline - monotonic()) / 2)
             if integral is not None:
                 volume = prod((high - low for _, low, high in intervals), start=sympy.Integer(1))
                 residual = integral / volume - value
-                return judge(residual, [*terms, value], self.interior, [self.interior], seconds / 2)
+                return judge(residual, [*terms, value], self.interior, [self.interior], deadline)
         if isinstance(constraint, Observation) and not constraint.noise and len(groups.values) <= SINGLE:
-            return worst([self.observed(expression, terms, groups, row, seconds) for row in range(len(groups.values))])
+            return worst([self.observed(expression, terms, groups, row, deadline) for row in range(len(groups.values))])
         return self.summed(expression, terms, groups, constraint.tolerance)
 
     def interval(self, name: str) -> tuple[sympy.Expr, sympy.Expr]:
@@ -248,14 +249,14 @@ class Checker:
         return stated(self.problem.geometry.lower[axis]), stated(self.problem.geometry.upper[axis])
 
     def observed(
-        self, expression: sympy.Expr, terms: Sequence[sympy.Expr], groups: Groups, row: int, seconds: float
+        self, expression: sympy.Expr, terms: Sequence[sympy.Expr], groups: Groups, row: int, deadline: float
     ) -> Statement:
         """Check one observation without noise."""
         point = groups.at.array()[row].tolist()
         place = {self.symbols[name]: stated(x) for name, x in zip(self.names, point, strict=True)}
         value = stated(float(groups.values[row]))
         residual = expression.subs(place) - value
-        return judge(residual, [*terms, value], self.interior, [self.interior], seconds / len(groups.values))
+        return judge(residual, [*terms, value], self.interior, [self.interior], deadline)
 
     def summed(
         self, expression: sympy.Expr, terms: Sequence[sympy.Expr], groups: Groups, tolerance: float
@@ -279,7 +280,7 @@ class Checker:
 
 
 def judge(
-    residual: sympy.Expr, terms: Sequence[sympy.Expr], here: Columns, scaled: Sequence[Columns], seconds: float
+    residual: sympy.Expr, terms: Sequence[sympy.Expr], here: Columns, scaled: Sequence[Columns], deadline: float
 ) -> Statement:
     """Return the verdict on a residual at points, relative to the largest of some terms at others."""
     if residual == 0:
@@ -299,17 +300,17 @@ def judge(
         return Statement("", "", TO_ROUNDING, size, residual, "some constants are no simple numbers")
     if size > NOTHING:
         return Statement("", "", TO_ROUNDING, size, residual, f"{size:.1e} of the largest term")
-    if proved(residual, seconds):
+    if proved(residual, deadline):
         return Statement("", "", EXACT, 0.0, residual)
     reason = f"zero to {DIGITS} digits at {FEW} points, but no proof was found"
     return Statement("", "", TO_ROUNDING, size, residual, reason)
 
 
-def proved(residual: sympy.Expr, seconds: float) -> bool:
-    """Whether a residual is proved to be zero in the time that there is."""
+def proved(residual: sympy.Expr, deadline: float) -> bool:
+    """Whether a residual is proved to be zero before a time."""
     inside = {x: sympy.Symbol(x.name, positive=True) for x in residual.free_symbols if x.is_nonnegative}
     try:
-        with limited(seconds):
+        with limited(deadline - monotonic()):
             return proved_zero(residual.xreplace(inside), search=interruptible())
     except OutOfTime:
         return False

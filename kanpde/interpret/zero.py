@@ -238,7 +238,7 @@ class Generators:
 def exponents(e: sympy.exp) -> list[tuple[sympy.Rational, sympy.Expr]]:
     """Return the exponent as terms, rationals times monomials."""
     found = []
-    for term in sympy.Add.make_args(sympy.expand(e.exp)):
+    for term in sympy.Add.make_args(sympy.expand(e.as_base_exp()[1])):
         c, m = term.as_coeff_Mul(rational=True)
         found.append((c, m))
     return found
