@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import sympy
 from sympy.printing.c import C99CodePrinter
@@ -161,6 +161,12 @@ class PythonPrinter(Doubles, SciPyPrinter):
 
     def _print_Pi(self, expression: sympy.Expr) -> str:
         return "numpy.pi"
+
+    def _print_Max(self, expression: sympy.Expr) -> str:
+        return reduce(lambda a, b: f"numpy.maximum({a}, {b})", map(self._print, expression.args))
+
+    def _print_Min(self, expression: sympy.Expr) -> str:
+        return reduce(lambda a, b: f"numpy.minimum({a}, {b})", map(self._print, expression.args))
 
     def _print_Pow(self, expression: sympy.Pow, rational: bool = False) -> str:
         if expression.exp == -1:

@@ -110,7 +110,7 @@ def symbolic(problem: Problem, formulas: Mapping[str, sympy.Expr | float]) -> di
     """Return formulas in the symbols of `coordinates`, floats recognised; raise KanpdeError if they do not fit."""
     for name in formulas:
         if name not in problem.names:
-            raise unknown_name("unknown of the formula", name, problem.names)
+            raise unknown_name("function or scalar with a formula:", name, problem.names)
     symbols, found = coordinates(problem.geometry), {}
     for name in problem.names:
         if name not in formulas:
