@@ -58,8 +58,8 @@ def test_the_simplest_comes_first_and_all_are_within_the_tolerance() -> None:
 @pytest.mark.parametrize("tolerance", [1e-3, 1e-5, 1e-8])
 def test_accidents_are_rare(tolerance: float) -> None:
     random = Random(0)
-    values = [random.uniform(0.1, 10) for _ in range(60)]
-    assert sum(bool(simple(value, tolerance * value)) for value in values) <= 6
+    values = [random.uniform(0.1, 10) for _ in range(40)]
+    assert sum(bool(simple(value, tolerance * value)) for value in values) <= 5
 
 
 def test_random_doubles_stay() -> None:
@@ -90,6 +90,11 @@ def test_floats_of_an_expression_are_recognised_and_others_stay() -> None:
     assert recognised(expression) == wanted
     assert recognised(sympy.Float(3.1415)) != sympy.pi
     assert recognised(sympy.Float(3.14159), 1e-5) == sympy.pi
+
+
+@pytest.mark.parametrize("value", [5e-324, 1.7e308, -2.2e-308])
+def test_numbers_at_the_ends_of_doubles_are_not_simple(value: float) -> None:
+    assert simple(value, 0.0) == []
 
 
 def test_bad_input_is_refused() -> None:

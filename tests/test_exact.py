@@ -28,7 +28,7 @@ from kanpde import (
     robin,
     scalar,
 )
-from kanpde.interpret.exact import Statement, check_exactly, satisfied
+from kanpde.interpret.exact import Statement, check_exactly, exactly, satisfied
 from kanpde.interpret.symbolic import trace_solution
 from kanpde.library import load_problem
 from kanpde.reference.exact import Exact
@@ -76,6 +76,15 @@ def test_floats_of_a_formula_are_recognised() -> None:
     statements = check_exactly(problem, {"u": off})
     assert satisfied(statements) == "not satisfied"
     assert 1e-9 < max(statement.size or 0.0 for statement in statements) < 1e-6
+
+
+def test_constants_whose_products_are_simple_are_recognised() -> None:
+    """Factors of a product node may have any scale, as long as their product is right."""
+    c = 0.7390851332151607
+    formula = (c * sympy.sin(sympy.pi * x) + c) * (sympy.cos(y) / c - 2 / c)
+    assert not exactly(formula).has(sympy.Float)
+    assert sympy.expand(exactly(formula) - (sympy.sin(sympy.pi * x) + 1) * (sympy.cos(y) - 2)) == 0
+    assert exactly(c * x + y).has(sympy.Float)
 
 
 def test_sizes_are_those_of_the_formula_and_not_of_doubles() -> None:

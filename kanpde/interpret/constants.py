@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
-from math import ceil, floor, inf, isfinite, isqrt, log10, pi
+from math import floor, inf, isfinite, isqrt, log10, pi
 
 import numpy as np
 import sympy
@@ -24,7 +24,7 @@ Note = Callable[[sympy.Expr, float], None]
 ACCIDENTS = 0.02
 """The number of constants as simple as one that may lie within the tolerance by accident, by the count of weights.
 
-Measured with random values it is one in 30, as there are a few more constants than their weights say.
+Measured with random values it is one in 25, as there are a few more constants than their weights say.
 """
 HEAVIEST = 1e7
 """The weight of the last constant that is called simple, however exactly a value is known."""
@@ -32,6 +32,10 @@ ROUNDING = 2.0**-51
 """The relative error of a value that is known as well as doubles are."""
 COMPUTED = 1e-14
 """The relative error of a double that a few operations have led to."""
+EXTREME = 1e200
+"""Numbers above, and below its reciprocal, are not simple."""
+LONGEST = 40
+"""Terms up to which a continued fraction is followed; the golden ratio's 40 are far above `HEAVIEST`."""
 DIGITS = 10
 """Significant digits up to which a double is a decimal that was written down, and no result of a computation."""
 
@@ -81,6 +85,8 @@ def simple(value: float, tolerance: float) -> list[sympy.Expr]:
     if abs(value) <= tolerance or value == 0:
         return [sympy.Integer(0)]
     size, sign = abs(value), 1 if value > 0 else -1
+    if not 1 / EXTREME < size < EXTREME:
+        return []
     width = max(tolerance, ROUNDING * size)
     found: dict[sympy.Expr, float] = {}
 
@@ -132,12 +138,18 @@ def stated(value: float) -> sympy.Expr:
     """
     if not isfinite(value):
         return sympy.nan if value != value else sympy.oo * (1 if value > 0 else -1)
-    written = sympy.Rational(repr(float(value)))
-    digits = repr(float(value)).split("e")[0].replace("-", "").replace(".", "").strip("0")
-    if len(digits) <= DIGITS or float(value).is_integer():
-        return written
+    decimal = written(value)
+    if decimal is not None:
+        return decimal
     constants = simple(value, COMPUTED * abs(value))
     return constants[0] if constants else sympy.Float(value)
+
+
+def written(value: float) -> sympy.Rational | None:
+    """Return the decimal of few digits that a finite double was written as, or an integer; None if it is neither."""
+    text = repr(float(value))
+    digits = text.split("e")[0].replace("-", "").replace(".", "").strip("0")
+    return sympy.Rational(text) if len(digits) <= DIGITS or float(value).is_integer() else None
 
 
 @lru_cache
@@ -156,10 +168,10 @@ def rationals(value: float, width: float) -> list[tuple[sympy.Rational, float]]:
     exponent = floor(log10(value))
     for digits in range(1, 8):
         k = exponent - digits + 1
-        m = round(Fraction(value) / Fraction(10) ** k)
+        m = round(value / 10.0**k)
         while m and m % 10 == 0:
             m, k = m // 10, k + 1
-        if m and abs(m * Fraction(10) ** k - Fraction(value)) <= Fraction(width):
+        if m and abs(m * 10.0**k - value) <= width + ROUNDING * value:
             found.append((sympy.Integer(m) * sympy.Integer(10) ** k, m * 2.0 ** abs(k)))
             break
     return found
@@ -167,19 +179,18 @@ def rationals(value: float, width: float) -> list[tuple[sympy.Rational, float]]:
 
 def simplest_between(low: Fraction, high: Fraction) -> Fraction | None:
     """Return the fraction in [low, high], 0 < low, with the least numerator and denominator; None for a heavy one."""
+    (a, b), (c, d) = low.as_integer_ratio(), high.as_integer_ratio()
     whole: list[int] = []
-    while True:
-        if ceil(low) <= high:
-            fraction = Fraction(ceil(low))
-            break
-        n = floor(low)
-        whole.append(n)
-        if len(whole) > 40:
+    while -(-a // b) * d > c:  # no integer in [a / b, c / d]: on with reciprocals of the rest
+        if len(whole) > LONGEST:
             return None
-        low, high = 1 / (high - n), 1 / (low - n)
+        n = a // b
+        whole.append(n)
+        a, b, c, d = d, c - n * d, b, a - n * b
+    p, q = -(-a // b), 1
     for n in reversed(whole):
-        fraction = n + 1 / fraction
-    return fraction if fraction.numerator * fraction.denominator <= HEAVIEST else None
+        p, q = n * p + q, p
+    return Fraction(p, q) if p * q <= HEAVIEST else None
 
 
 def sums(value: float, width: float, factor: sympy.Expr, weight: float, heaviest: float, note: Note) -> None:
@@ -202,18 +213,19 @@ def roots(value: float, width: float, scale: sympy.Expr, heaviest: float, note: 
     d = np.arange(-64, 65)[None, None, :]
     rest = a * z**2 + b * z + d * pi**2
     c = -np.rint(rest)
-    error = np.abs(2 * a * z + b) * width + 2 * ROUNDING * np.abs(rest)
-    weights = 256.0 * a * np.abs(b) * np.maximum(1, np.abs(c)) * np.maximum(1, 2 * np.abs(d))
-    weights = weights * (1 if scale == 1 else 4)
-    for i, j, k in zip(*np.nonzero((np.abs(rest + c) <= error) & (weights <= heaviest)), strict=True):
+    error = np.abs(2 * a * z + b) * width + 2 * ROUNDING * float(np.abs(rest).max())
+    for i, j, k in zip(*np.nonzero(np.abs(rest + c) <= error), strict=True):
         p, q, r, s = int(a[i, 0, 0]), int(b[0, j, 0]), int(c[i, j, k]), int(d[0, 0, k])
+        weight = 256.0 * p * abs(q) * max(1, abs(r)) * max(1, 2 * abs(s)) * (1 if scale == 1 else 4)
+        if weight > heaviest:
+            continue
         constant, pi2 = q * q - 4 * p * r, -4 * p * s
         square = largest_square(constant, pi2)
         root = isqrt(square) * sympy.sqrt(constant // square + pi2 // square * sympy.pi**2)
         for sign in (-1, 1):
             exact = (-q + sign * root) / (2 * p)
             if root.is_real and abs(float(exact) - z) <= max(width, 1e-12 * abs(q)):
-                note(sympy.expand(exact / scale), float(weights[i, j, k]))
+                note(sympy.expand(exact / scale), weight)
 
 
 def largest_square(first: int, second: int) -> int:

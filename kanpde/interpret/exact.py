@@ -18,7 +18,7 @@ from kanpde.constraint import Constraint, Difference, Groups, Mean, Observation
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.field import Points
 from kanpde.geometry import Box, Patch
-from kanpde.interpret.constants import recognised, stated
+from kanpde.interpret.constants import recognised, stated, written
 from kanpde.interpret.limit import OutOfTime, interruptible, limited
 from kanpde.interpret.symbolic import (
     coordinates,
@@ -51,6 +51,8 @@ MANY, FEW = 256, 16
 """Random points in doubles, and in many digits."""
 SINGLE = 8
 """Observations without noise up to which each is checked exactly."""
+LONG = 500
+"""Operations up to which an expression is multiplied out."""
 
 Columns = dict[sympy.Symbol, np.ndarray]
 
@@ -125,8 +127,24 @@ def symbolic(problem: Problem, formulas: Mapping[str, sympy.Expr | float]) -> di
                 allowed = "no symbols, it is a number" if name in problem.scalars else ", ".join(symbols)
                 raise KanpdeError(f"the formula of '{name}' has the symbol '{symbol.name}': known are {allowed}.")
         named = expression.xreplace({symbol: symbols[symbol.name] for symbol in expression.free_symbols})
-        known = recognised(named)
-        found[name] = known.xreplace({x: stated(float(x)) for x in known.atoms(sympy.Float)})
+        found[name] = exactly(named)
+    return found
+
+
+def exactly(expression: sympy.Expr) -> sympy.Expr:
+    """Return an expression with exact numbers for its floats, multiplied out if they are seen only then.
+
+    Floats that have none stay: (0.37 sin(x) + 0.2) (c cos(y)) needs its products of constants to be simple, not each.
+    """
+
+    def known(form: sympy.Expr) -> sympy.Expr:
+        form = recognised(form)
+        return form.xreplace({x: written(float(x)) or x for x in form.atoms(sympy.Float)})
+
+    found = known(expression)
+    if found.has(sympy.Float) and sympy.count_ops(expression) <= LONG:
+        expanded = known(sympy.expand(expression))
+        found = found if expanded.has(sympy.Float) else expanded
     return found
 
 
