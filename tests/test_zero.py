@@ -4,7 +4,7 @@ import pytest
 import sympy
 from sympy import E, Rational, cos, cosh, erf, exp, log, pi, sech, sin, sqrt, tan, tanh
 
-from kanpde.interpret.zero import proved_zero
+from kanpde.interpret.zero import proved_zero, refuted
 
 x, y = sympy.symbols("x y", real=True)
 t = sympy.Symbol("t", positive=True)
@@ -69,3 +69,10 @@ def test_sympy_searches_where_generators_are_related() -> None:
     expression = sympy.gamma(t + 1) - t * sympy.gamma(t)
     assert not proved_zero(expression, search=False)
     assert proved_zero(expression)
+
+
+def test_a_singular_place_refutes_nothing() -> None:
+    assert not refuted(sympy.nan * x)
+    assert not refuted(sympy.zoo + 0 * x)
+    assert not refuted(sin(x) ** 2 + cos(x) ** 2 - 1)
+    assert refuted(sin(x) ** 2 + cos(x) - 1)

@@ -52,7 +52,7 @@ def simplified(expression: sympy.Expr, seconds: float = 5.0) -> sympy.Expr:
                 found = form(best)
                 if length(found) < length(best):
                     best = found
-    except OutOfTime:
+    except (Exception, OutOfTime):  # sympy has errors of its own where it cannot go on
         pass
     return best
 

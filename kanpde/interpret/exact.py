@@ -330,7 +330,7 @@ def proved(residual: sympy.Expr, deadline: float) -> bool:
     try:
         with limited(deadline - monotonic()):
             return proved_zero(residual.xreplace(inside), search=interruptible())
-    except OutOfTime:
+    except (Exception, OutOfTime):  # sympy has errors of its own where it cannot go on
         return False
 
 
@@ -341,7 +341,7 @@ def integrated(expression: sympy.Expr, intervals: Sequence[Any], seconds: float)
     try:
         with limited(seconds):
             found = sympy.integrate(sympy.expand(expression), *intervals)
-    except OutOfTime:
+    except (Exception, OutOfTime):  # sympy has errors of its own where it cannot go on
         return None
     return None if found.has(sympy.Integral, sympy.Piecewise, sympy.nan, sympy.zoo) else found
 

@@ -49,7 +49,7 @@ def refuted(expression: sympy.Expr) -> bool:
     """Whether an expression is seen to differ from zero at a place that is as good as any."""
     places = {x: sympy.Rational(31 + 17 * i, 41) for i, x in enumerate(sorted(expression.free_symbols, key=str))}
     value = expression.subs(places).evalf(20, maxn=60)
-    return bool(value.is_number and abs(value) > VISIBLE)
+    return bool(value.is_number and value.is_finite and abs(value) > VISIBLE)
 
 
 def pieces(expression: sympy.Expr) -> list[sympy.Expr]:
