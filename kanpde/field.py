@@ -83,6 +83,8 @@ def evaluate(function: Callable[[Points], Any] | float, at: Points) -> Tensor:
     like = getattr(at, at.names[0])
     name = getattr(function, "__name__", "a function")
     value = called(name, function, at) if callable(function) else function
+    if not isinstance(like, Tensor):  # expressions, which are asked for by the functions of torch only
+        return torch.zeros_like(like) + value
     value = torch.as_tensor(value, dtype=like.dtype, device=like.device)
     if value.dim() == 0:
         return value.expand(like.shape)

@@ -28,6 +28,7 @@ ORDER = [
     {"metrics", "full", "position"},
     {"training"},
     {"logger", "march", "record"},
+    {"interpret"},
     {"plot", "trace"},
     {"run", "display"},
     {"compare", "collect"},
