@@ -230,7 +230,7 @@ def bessel_small(z: Tensor, order: int) -> list[Tensor]:
 
     With q nodes on a quarter of the circle its error is near J_{4q - n}. (PyTorch's own J_0 has errors of 2e-9.)
     """
-    largest = min(float(torch.abs(z).max()), LARGE) if z.numel() else 0.0
+    largest = min(LARGE, float(torch.abs(z).max())) if z.numel() else 0.0
     nodes = ceil((largest + order + 45) / 4)
     even, odd = range(0, order + 1, 2), range(1, order + 1, 2)
     values = [torch.zeros_like(z) for _ in range(order + 1)]
@@ -246,7 +246,10 @@ def bessel_small(z: Tensor, order: int) -> list[Tensor]:
 
 
 def bessel_large(z: Tensor, order: int) -> list[Tensor]:
-    """J_0..J_order for |z| > LARGE > order: Hankel's expansion, then J_{n+1} = (2 n / z) J_n - J_{n-1} (10.17, 10.6)."""
+    """J_0..J_order for |z| > LARGE > order, by Hankel's expansion (10.17.3).
+
+    Higher ones follow by J_{n+1} = (2 n / z) J_n - J_{n-1}.
+    """
     x = torch.abs(z)
     s, c = torch.sin(x), torch.cos(x)
     values = []
