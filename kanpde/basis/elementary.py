@@ -18,7 +18,7 @@ from torch import Tensor
 from kanpde.errors import KanpdeError, unknown_name
 
 Coefficients = Callable[[Tensor, int], list[Tensor]]
-Search = Literal["none", "power", "branch", "logarithm", "exponential", "wave", "local", "bounded", "any"]
+Search = Literal["none", "power", "branch", "logarithm", "exponential", "wave", "radial", "local", "bounded", "any"]
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,10 @@ class Elementary:
     `expression(x)` is f of a sympy expression. `complexity` is 1 for the identity and grows. f is analytic on `domain`
     (`abs`, which has a kink, is said to be defined everywhere). `inverse(u)` is the principal inverse, valid for the
     values in `image`, or None. `search` says which constants a and b of f(a x + b) are looked for, and where, when f is
-    recognised up to a factor: "power" only the shift, "branch" the shift beyond the ends of the range and the sign,
-    "logarithm" the same where constants are free, "exponential" a, "wave" frequencies and phases, "local" widths and
-    centres, "bounded" arguments between -1 and 1 (the tangent's: half turns), "any" frequencies, widths and centres.
+    recognised up to a factor: "power" only the shift, "branch" the sign, and shifts that put the singular point outside
+    the range, "logarithm" the same where constants are free, "exponential" a, "wave" frequencies and phases, "radial"
+    frequencies and centres, "local" widths and centres, "bounded" arguments between -1 and 1 (the tangent's: half
+    turns), "any" frequencies with phases and widths with centres.
     """
 
     name: str
@@ -231,7 +232,7 @@ def bessel_small(z: Tensor, order: int) -> list[Tensor]:
     With q nodes on a quarter of the circle its error is near J_{4q - n}. (PyTorch's own J_0 has errors of 2e-9.)
     """
     largest = min(LARGE, float(torch.abs(z).max())) if z.numel() else 0.0
-    nodes = ceil((largest + order + 45) / 4)
+    nodes = ceil((largest + order + (45 if z.dtype == torch.float64 else 20)) / 4)
     even, odd = range(0, order + 1, 2), range(1, order + 1, 2)
     values = [torch.zeros_like(z) for _ in range(order + 1)]
     for k in range(nodes):
@@ -253,9 +254,9 @@ def bessel_large(z: Tensor, order: int) -> list[Tensor]:
     x = torch.abs(z)
     s, c = torch.sin(x), torch.cos(x)
     values = []
-    for n, (cosine, sine) in enumerate([(c + s, s - c), (s - c, -s - c)]):
+    for n, (cosine, sine) in enumerate([(c + s, s - c), (s - c, -s - c)][: order + 1]):
         p, q, term = torch.ones_like(x), torch.zeros_like(x), torch.ones_like(x)
-        for k in range(1, 21):
+        for k in range(1, 21 if z.dtype == torch.float64 else 9):
             term = term * ((4 * n**2 - (2 * k - 1) ** 2) / (8 * k)) / x
             sign = -1.0 if k % 4 in (2, 3) else 1.0
             p, q = (p, q + sign * term) if k % 2 else (p + sign * term, q)
@@ -270,9 +271,11 @@ def bessel_values(z: Tensor, order: int) -> list[Tensor]:
     small = torch.abs(z) <= LARGE
     if bool(small.all()):
         return bessel_small(z, order)
-    inner = bessel_small(torch.where(small, z, torch.zeros_like(z)), order)
-    outer = bessel_large(torch.where(small, torch.full_like(z, LARGE), z), order)
-    return [torch.where(small, near, far) for near, far in zip(inner, outer, strict=True)]
+    values = [torch.empty_like(z) for _ in range(order + 1)]
+    for where, rule in ((small, bessel_small), (~small, bessel_large)):
+        for n, part in enumerate(rule(z[where], order)):
+            values[n][where] = part
+    return values
 
 
 def bessel(z: Tensor, order: int) -> list[Tensor]:
@@ -471,7 +474,7 @@ _FUNCTIONS = [
         "bounded",
     ),
     Elementary("abs", absolute, partial(symbolic, "Abs"), 3, REAL, torch.clone, NOT_NEGATIVE, "power"),
-    Elementary("bessel_j0", bessel, symbolic_bessel, 3, search="wave"),
+    Elementary("bessel_j0", bessel, symbolic_bessel, 3, search="radial"),
 ]
 
 ELEMENTARY: dict[str, Elementary] = {function.name: function for function in _FUNCTIONS}

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import log, sqrt
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -128,31 +129,30 @@ def in_span(
 
 
 def nearest(outer: Elementary, x: Tensor, span: Span, inner: Sequence[Elementary | None]) -> Iterator[Candidate]:
-    """Yield the local minima of the distance of outer(a h(x) + b) for every h."""
-    ends, one = (float(x.min()), float(x.max())), span.holds_one()
+    """Yield the local minima of the distance of outer(a h(x) + b) for every h, None being x."""
+    one = span.holds_one()
     starts = []
     for h in inner if outer.search != "none" else (None,):
-        if h is not None and not h.defined(*ends):
+        if h is not None and not h.defined(float(x.min()), float(x.max())):
             continue
         t = x if h is None else h(x)
         low, high = float(t.min()), float(t.max())
         if not 0 < high - low < torch.inf:
             continue
+        bounds = limits(outer, low, high, len(x))
         for grid in grids(outer, low, high, len(x), one, x):
-            distance = span.coarse(outer(grid.a[..., None] * t + grid.b[..., None]))
-            places = lowest(distance, STARTS)
-            bounds = limits(low, high, len(x))
-            for a, b in zip(grid.a.reshape(-1)[places], grid.b.reshape(-1)[places], strict=True):
-                starts.append((grid.free, h, t, bounds, a, b))
-    for free, rows in groupby(sorted(starts, key=lambda row: row[0]), key=lambda row: row[0]):
-        _, hs, ts, bounds, a, b = zip(*rows, strict=True)
+            argument = grid.a[..., None].float() * t.float() + grid.b[..., None].float()
+            for place in lowest(span.coarse(outer(argument)), STARTS):
+                starts.append((grid.free, h, t, grid.a[place], grid.b[place], bounds))
+    for free, rows in groupby(sorted(starts, key=itemgetter(0)), key=itemgetter(0)):
+        _, hs, ts, a, b, bounds = zip(*rows, strict=True)
         least, largest = x.new_tensor(bounds).T
-        fit = fitted(outer, torch.stack(ts), (torch.stack(a), torch.stack(b)), free, (least, largest), span)
-        numbers = zip(hs, ts, fit.a.tolist(), fit.b.tolist(), fit.distance.tolist(), strict=True)
-        for h, t, a0, b0, distance in numbers:
-            low, high = sorted((a0 * float(t.min()) + b0, a0 * float(t.max()) + b0))
+        found = fitted(outer, torch.stack(ts), (torch.stack(a), torch.stack(b)), free, (least, largest), span)
+        numbers = zip(found.a.tolist(), found.b.tolist(), found.distance.tolist(), strict=True)
+        for h, t, (a, b, distance) in zip(hs, ts, numbers, strict=True):
+            low, high = sorted((a * float(t.min()) + b, a * float(t.max()) + b))
             if distance < 1 and outer.defined(low, high):
-                yield Candidate(outer, a0, b0, h, distance, complexity(outer, a0, b0, h))
+                yield Candidate(outer, a, b, h, distance, complexity(outer, a, b, h))
 
 
 def ordered(found: Sequence[Candidate], x: Tensor, span: Span, most: int, tolerance: float) -> list[Candidate]:
@@ -244,7 +244,7 @@ def fit(x: Tensor, y: Tensor, function: Elementary, weights: Tensor | None = Non
         raise KanpdeError(f"the data are constant, {float(mean):g}: there is no function to recognise.")
     one = torch.ones_like(x)[:, None]
     found = nearest(function, x, Span.of(torch.cat([y[:, None], one], dim=1), one, weights), (None,))
-    starts = sorted(found, key=lambda c: (c.distance, c.complexity))[:STARTS]
+    starts = sorted(found, key=lambda c: (c.distance, c.complexity))[:2]
     if not starts:
         low, high = float(x.min()), float(x.max())
         raise KanpdeError(f"no '{function.name}'(a x + b) is defined on [{low:g}, {high:g}] and varies there.")
@@ -276,12 +276,22 @@ def refined(x: Tensor, y: Tensor, start: Candidate, weights: Tensor, spread: flo
     value = model(p := np.array([*constants[free], 1.0, 0.0]), 0)[0]
     outside = np.stack([value, np.ones_like(value)], axis=1)
     p[-2:] = np.linalg.lstsq(root[:, None] * outside, root * data, rcond=None)[0]
-    for _ in range(3):
+    kept = np.ones(len(data), dtype=bool)
+    for loss in ("huber", "linear", "linear"):  # at the end without the outliers, which then have no influence at all
         bend = huber(residual(p))[1]
-        if bend <= 1e-15:
+        if bend <= 1e-14:
             break
+        if loss == "linear":
+            kept = np.abs(residual(p)) <= 4 * bend
         p = least_squares(
-            residual, p, jacobian, x_scale="jac", loss="huber", f_scale=bend, xtol=1e-15, ftol=1e-15, gtol=1e-15
+            lambda p, kept=kept: residual(p)[kept],
+            p,
+            lambda p, kept=kept: jacobian(p)[kept],
+            x_scale="jac",
+            loss=loss,
+            f_scale=bend,
+            xtol=1e-14,
+            max_nfev=30,
         ).x
     error = sqrt(float(huber(residual(p))[0].sum()))
     constants[free] = p[:-2]

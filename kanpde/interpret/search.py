@@ -13,8 +13,11 @@ from kanpde.basis.elementary import Elementary
 MOST_WAVES = 128
 """Frequencies are searched up to half a wave between neighbours of so many points, if there are so many."""
 
-LEAST_CHANGE = 1e-3
-"""|a| is at least this divided by the width of the range: f is a polynomial there below that."""
+LEAST_CHANGE = 2e-2
+"""|a| is at least this divided by the width of the range: below it f is hardly more than a polynomial."""
+
+LEAST_RATE = 1e-3
+"""The same for exponential functions, which may be slow."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,10 @@ class Grid:
         return Grid(a.expand(shape), b.expand(shape), free)
 
 
-def limits(low: float, high: float, points: int) -> tuple[float, float]:
+def limits(function: Elementary, low: float, high: float, points: int) -> tuple[float, float]:
     """Return the least and the largest |a| for arguments t in [low, high] at so many points."""
-    return LEAST_CHANGE / (high - low), 4 * points / (high - low)
+    least = LEAST_RATE if function.search == "exponential" else LEAST_CHANGE
+    return least / (high - low), 4 * points / (high - low)
 
 
 def grids(function: Elementary, low: float, high: float, points: int, one: bool, like: Tensor) -> list[Grid]:
@@ -74,13 +78,14 @@ def grids(function: Elementary, low: float, high: float, points: int, one: bool,
                 found.append(Grid.of(sign * sizes[:, None], sizes[:, None] * shift, (True, True)))
     if kind == "exponential":
         found.append(Grid.of(mirrored(scales(0.05 / width, 40 / width, 40)), zero, (True, False)))
-    if kind in ("wave", "any"):
+    if kind in ("wave", "radial", "any"):
         waves = min(points, MOST_WAVES)
         largest = pi * waves / (2 * width)
         found.append(Grid.of(values(largest / (4 * waves), largest, 4 * waves)[:, None], zero, (True, False)))
         a = values(largest / (2 * waves), largest, 2 * waves)[:, None]
         phases = pi * values(0, 1, 9)[:8]
-        found.append(Grid.of(a, phases - a * middle, (True, True)))
+        centres = a * width * values(-0.5, 0.5, 5)
+        found.append(Grid.of(a, (centres if kind == "radial" else phases) - a * middle, (True, True)))
     if kind in ("local", "any"):
         largest = 2 * points / width
         found.append(Grid.of(scales(0.1 / far, largest, 33)[:, None], zero, (True, False)))
@@ -96,14 +101,13 @@ def grids(function: Elementary, low: float, high: float, points: int, one: bool,
     return found
 
 
-def lowest(distance: Tensor, count: int) -> Tensor:
-    """Return the flat positions (m,) of up to `count` small values of a grid (A, B), no two of them neighbours."""
+def lowest(distance: Tensor, count: int) -> list[tuple[int, int]]:
+    """Return the positions of up to `count` small values of a grid (A, B), no two of them neighbours."""
     left, places = distance.clone(), []
     for _ in range(count):
-        flat = int(left.argmin())
-        i, j = divmod(flat, left.shape[1])
+        i, j = divmod(int(left.argmin()), left.shape[1])
         if not bool(torch.isfinite(left[i, j])):
             break
-        places.append(flat)
+        places.append((i, j))
         left[max(i - 2, 0) : i + 3, max(j - 2, 0) : j + 3] = torch.inf
-    return torch.tensor(places, dtype=torch.long, device=distance.device)
+    return places

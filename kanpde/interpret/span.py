@@ -48,13 +48,16 @@ class Span:
         return float(torch.linalg.vector_norm(self.independent(torch.ones_like(self.root)))) < INDEPENDENT
 
     def coarse(self, values: Tensor) -> Tensor:
-        """Return the squared distances (...,) of values (..., n), to half the digits; infinite where meaningless."""
+        """Return the squared distances (...,) of values (..., n), to few digits; infinite where meaningless.
+
+        It is for grids of many functions, with values of single precision.
+        """
         both = torch.cat([self.found, self.basis - self.found @ (self.found.T @ self.basis)], dim=1)
-        parts = (values @ (self.root[:, None] * both)).square()
-        size = (values.square() @ self.root.square())[..., None]
-        left = size[..., 0] - parts[..., : self.found.shape[1]].sum(dim=-1)
+        parts = (values @ (self.root[:, None] * both).to(values.dtype)).square()
+        size = values.square() @ self.root.square().to(values.dtype)
+        left = size - parts[..., : self.found.shape[1]].sum(dim=-1)
         distance = 1 - parts[..., self.found.shape[1] :].sum(dim=-1) / left
-        usable = torch.isfinite(distance) & (left > INDEPENDENT**2 * size[..., 0])
+        usable = torch.isfinite(distance) & (left > INDEPENDENT**2 * size)
         return torch.where(usable, distance.clamp(min=0), torch.inf)
 
 
