@@ -27,6 +27,7 @@ ORDER = [
     {"newton"},
     {"metrics", "full"},
     {"training"},
+    {"interpret"},
     {"march", "record"},
     {"plot", "trace"},
     {"run", "display"},

@@ -86,7 +86,7 @@ def fitted(
     free: tuple[bool, bool],
     limits: tuple[Tensor, Tensor],
     span: Span,
-    iterations: int = 60,
+    iterations: int = 30,
 ) -> Fitted:
     """Return the constants near `start` (M,), (M,) with which f(a t + b), t (M, n), is nearest to the span.
 
