@@ -69,12 +69,12 @@ def complexity(outer: Elementary, a: float, b: float, inner: Elementary | None =
     return outer.complexity + (inner.complexity if inner else 0) + (abs(a) != 1) + (b != 0)
 
 
-def checked(x: Tensor, name: str, value: Tensor, points: bool = True) -> None:
-    """Raise KanpdeError unless the value is finite, with one row per point."""
-    if points and value.shape[:1] != x.shape:
-        raise KanpdeError(f"{name} has the shape {tuple(value.shape)}: give one row for each of the {len(x)} points.")
+def checked(x: Tensor, name: str, value: Tensor) -> None:
+    """Raise KanpdeError unless the values (n, ...) are finite, with one row per point."""
+    if value.shape[:1] != x.shape:
+        raise KanpdeError(f"{name}: the shape is {tuple(value.shape)}. Give one row for each of the {len(x)} points.")
     if not bool(torch.isfinite(value).all()):
-        raise KanpdeError(f"{name} holds values that are not finite: leave these points out.")
+        raise KanpdeError(f"{name}: some values are not finite. Leave these points out.")
 
 
 def check_points(x: Tensor, weights: Tensor | None) -> Tensor:
@@ -117,7 +117,7 @@ def in_span(
     known = x.new_zeros(len(x), 0) if known is None else known
     for name, columns in (("modes", modes), ("known", known)):
         if columns.ndim != 2:
-            raise KanpdeError(f"{name} has the shape {tuple(columns.shape)}: give functions as columns (n, R).")
+            raise KanpdeError(f"{name}: the shape is {tuple(columns.shape)}. Give functions as columns (n, R).")
         checked(x, name, columns)
     if len(x) < modes.shape[1] + 3:
         raise KanpdeError(f"{len(x)} points are too few for {modes.shape[1]} modes and two constants: give more.")

@@ -83,14 +83,14 @@ def grids(function: Elementary, low: float, high: float, points: int, one: bool,
         largest = pi * waves / (2 * width)
         found.append(Grid.of(values(largest / (4 * waves), largest, 4 * waves)[:, None], zero, (True, False)))
         a = values(largest / (2 * waves), largest, 2 * waves)[:, None]
-        phases = pi * values(0, 1, 9)[:8]
+        phases = pi * values(0, 1, 7)[:6]
         centres = a * width * values(-0.5, 0.5, 5)
         found.append(Grid.of(a, (centres if kind == "radial" else phases) - a * middle, (True, True)))
     if kind in ("local", "any"):
         largest = 2 * points / width
         found.append(Grid.of(scales(0.1 / far, largest, 33)[:, None], zero, (True, False)))
-        a = scales(0.2 / width, largest, 25)[:, None]
-        found.append(Grid.of(a, -a * (middle + width * values(-1, 1, 65)), (True, True)))
+        a = scales(0.2 / width, largest, 21)[:, None]
+        found.append(Grid.of(a, -a * (middle + width * values(-1, 1, 49)), (True, True)))
     if kind == "bounded":
         bound = pi / 2 if function.defined(-1.5, 1.5) else 1.0
         ends = bound * values(-1.0, 1.0, 25).mul(2.5).tanh() / 0.99
@@ -102,8 +102,9 @@ def grids(function: Elementary, low: float, high: float, points: int, one: bool,
 
 
 def lowest(distance: Tensor, count: int) -> list[tuple[int, int]]:
-    """Return the positions of up to `count` small values of a grid (A, B), no two of them neighbours."""
-    left, places = distance.clone(), []
+    """Return the positions of the `count` lowest local minima of a grid (A, B), no two of them neighbours."""
+    around = -torch.nn.functional.max_pool2d(-distance[None], 3, stride=1, padding=1)[0]
+    left, places = torch.where(distance <= around, distance, torch.inf), []
     for _ in range(count):
         i, j = divmod(int(left.argmin()), left.shape[1])
         if not bool(torch.isfinite(left[i, j])):

@@ -52,11 +52,11 @@ class Span:
 
         It is for grids of many functions, with values of single precision.
         """
-        both = torch.cat([self.found, self.basis - self.found @ (self.found.T @ self.basis)], dim=1)
-        parts = (values @ (self.root[:, None] * both).to(values.dtype)).square()
-        size = values.square() @ self.root.square().to(values.dtype)
-        left = size - parts[..., : self.found.shape[1]].sum(dim=-1)
-        distance = 1 - parts[..., self.found.shape[1] :].sum(dim=-1) / left
+        basis, found, weighted = self.basis.to(values), self.found.to(values), self.root.to(values) * values
+        size = weighted.square().sum(dim=-1)
+        part = weighted - (weighted @ found) @ found.T
+        left = part.square().sum(dim=-1)
+        distance = 1 - (part @ basis).square().sum(dim=-1) / left
         usable = torch.isfinite(distance) & (left > INDEPENDENT**2 * size)
         return torch.where(usable, distance.clamp(min=0), torch.inf)
 
