@@ -6,7 +6,7 @@ from oracles import close
 from torch import Tensor
 
 from kanpde.basis import ELEMENTARY
-from kanpde.interpret.span import Span, fitted
+from kanpde.interpret.span import Constants, Span, fitted
 
 X = torch.linspace(-1, 2, 40, dtype=torch.float64)
 
@@ -50,12 +50,12 @@ def test_constants_are_found_to_rounding(free: tuple[bool, bool], b: float) -> N
     wave = ELEMENTARY["sin"]
     modes = torch.stack([wave(2.3 * X + b), torch.ones_like(X)], dim=1)
     span = Span.of(modes, torch.ones(40, 1, dtype=torch.float64), torch.ones_like(X))
-    start = (X.new_tensor([2.3 + 0.1 * free[0]] * 2), X.new_tensor([b + 0.1 * free[1]] * 2))
-    bounds = (X.new_tensor([0.1, 2.35]), X.new_tensor([10.0, 10.0]))
-    found = fitted(wave, X.expand(2, -1), start, free, bounds, span)
-    assert float(found.distance[0]) < 1e-13
+    start = Constants(X.new_tensor([2.3 + 0.1 * free[0]] * 2), X.new_tensor([b + 0.1 * free[1]] * 2))
+    bounds = X.new_tensor([[0.1, 10.0], [2.35, 10.0]])
+    found, distances = fitted(wave, X.expand(2, -1), start, torch.tensor([free, free]), bounds, span)
+    assert float(distances[0]) < 1e-13
     assert close(found.a[:1], X.new_tensor([2.3]), 1e-12)
     assert float((found.b[:1] - b).abs()) < 1e-12
     if free[0]:  # the second one may not come so far
         assert float(found.a[1]) >= 2.35
-        assert float(found.distance[1]) > 1e-3
+        assert float(distances[1]) > 1e-3

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from math import log, sqrt
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,7 @@ from torch import Tensor
 from kanpde.basis.elementary import ELEMENTARY, Elementary
 from kanpde.errors import KanpdeError
 from kanpde.interpret.search import grids, limits, lowest
-from kanpde.interpret.span import Span, fitted
+from kanpde.interpret.span import Constants, Span, fitted
 
 INNER = tuple(ELEMENTARY[name] for name in ("x^2", "x^3", "1/x", "sqrt", "exp", "log", "sin", "cos"))
 """The inner functions h of f(a h(x) + b)."""
@@ -139,20 +137,28 @@ def nearest(outer: Elementary, x: Tensor, span: Span, inner: Sequence[Elementary
         low, high = float(t.min()), float(t.max())
         if not 0 < high - low < torch.inf:
             continue
-        bounds = limits(outer, low, high, len(x))
+        reach = limits(outer, low, high, len(x))
         for grid in grids(outer, low, high, len(x), one, x):
             argument = grid.a[..., None].float() * t.float() + grid.b[..., None].float()
             for place in lowest(span.coarse(outer(argument)), STARTS):
-                starts.append((grid.free, h, t, grid.a[place], grid.b[place], bounds))
-    for free, rows in groupby(sorted(starts, key=itemgetter(0)), key=itemgetter(0)):
-        _, hs, ts, a, b, bounds = zip(*rows, strict=True)
-        least, largest = x.new_tensor(bounds).T
-        found = fitted(outer, torch.stack(ts), (torch.stack(a), torch.stack(b)), free, (least, largest), span)
-        numbers = zip(found.a.tolist(), found.b.tolist(), found.distance.tolist(), strict=True)
-        for h, t, (a, b, distance) in zip(hs, ts, numbers, strict=True):
-            low, high = sorted((a * float(t.min()) + b, a * float(t.max()) + b))
-            if distance < 1 and outer.defined(low, high):
-                yield Candidate(outer, a, b, h, distance, complexity(outer, a, b, h))
+                starts.append((h, t, grid.a[place], grid.b[place], grid.free, reach))
+    if not starts:
+        return
+    hs, ts, a, b, free, bounds = zip(*starts, strict=True)
+    constants, distances = fitted(
+        outer,
+        torch.stack(ts),
+        Constants(torch.stack(a), torch.stack(b)),
+        torch.tensor(free, device=x.device),
+        x.new_tensor(bounds),
+        span,
+    )
+    for h, t, a, b, distance in zip(
+        hs, ts, constants.a.tolist(), constants.b.tolist(), distances.tolist(), strict=True
+    ):
+        low, high = sorted((a * float(t.min()) + b, a * float(t.max()) + b))
+        if distance < 1 and outer.defined(low, high):
+            yield Candidate(outer, a, b, h, distance, complexity(outer, a, b, h))
 
 
 def ordered(found: Sequence[Candidate], x: Tensor, span: Span, most: int, tolerance: float) -> list[Candidate]:

@@ -71,74 +71,64 @@ def orthonormal(columns: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """Constants (M,) of M functions f(a t + b), and their distances from the span."""
+class Constants:
+    """Constants a, b (M,) of M functions f(a t + b)."""
 
     a: Tensor
     b: Tensor
-    distance: Tensor
 
 
 def fitted(
     function: Elementary,
     t: Tensor,
-    start: tuple[Tensor, Tensor],
-    free: tuple[bool, bool],
-    limits: tuple[Tensor, Tensor],
+    start: Constants,
+    free: Tensor,
+    limits: Tensor,
     span: Span,
     iterations: int = 30,
-) -> Fitted:
-    """Return the constants near `start` (M,), (M,) with which f(a t + b), t (M, n), is nearest to the span.
+) -> tuple[Constants, Tensor]:
+    """Return the constants near `start` with which f(a t + b), t (M, n), are nearest to the span, and the distances.
 
-    Variable projection (Golub & Pereyra 1973): the distance depends on a and b alone, where `free`. Gauss-Newton steps
-    damped as by Levenberg and Marquardt; a step is taken if the distance gets smaller, and |a| stays within limits.
+    Variable projection (Golub & Pereyra 1973): distances depend on a and b alone, of which those are changed that are
+    `free` (M, 2). Gauss-Newton steps are damped as by Levenberg and Marquardt; one is taken if the distance gets
+    smaller and |a|, where it changes, stays within `limits` (M, 2).
     """
-    a, b = start
-    columns = [i for i in range(2) if free[i]]
 
-    def evaluate(a: Tensor, b: Tensor, slopes: bool) -> tuple[Tensor, Tensor | None]:
-        y = function.taylor(a[:, None] * t + b[:, None], 1 if slopes else 0)
-        part = span.independent(y[0])
-        size = torch.linalg.vector_norm(part, dim=1, keepdim=True)
-        whole = torch.linalg.vector_norm(span.root * y[0], dim=1, keepdim=True)
-        r = span.outside(part) / torch.where(size > INDEPENDENT * whole, size, torch.nan)
-        if not slopes:
-            return r, None
-        change = span.independent(torch.stack([(y[1] * t, y[1])[i] for i in columns], dim=1))  # (M, free, n)
-        along = (change @ (part / size)[..., None]) / size[..., None]
-        return r, span.outside(change) / size[..., None] - along * r[:, None]
+    def evaluate(p: Tensor) -> tuple[Tensor, Tensor]:
+        y, slope = function.taylor(p[:, :1] * t + p[:, 1:], 1)
+        part = span.independent(y)
+        size = torch.linalg.vector_norm(part, dim=1)[:, None, None]
+        whole = torch.linalg.vector_norm(span.root * y, dim=1)[:, None, None]
+        unit = part[:, None] / torch.where(size > INDEPENDENT * whole, size, torch.nan)
+        r = span.outside(unit)
+        change = span.independent(torch.stack([slope * t, slope], dim=1)) / size * free[..., None]  # (M, 2, n)
+        return r, span.outside(change) - (change @ unit.mT) * r
 
-    r, jacobian = evaluate(a, b, bool(columns))
-    rho = r.square().sum(dim=1)
-    if jacobian is None:
-        return Fitted(a, b, rho.sqrt())
-    damping, growth, failures = torch.full_like(a, 1e-2), torch.full_like(a, 2.0), torch.zeros_like(a)
-    eye = torch.eye(len(columns), dtype=t.dtype, device=t.device)
+    p = torch.stack([start.a, start.b], dim=1)
+    r, jacobian = evaluate(p)
+    rho = r.square().sum(dim=(1, 2))
+    damping, growth, failures = (torch.full_like(rho, v) for v in (1e-2, 2.0, 0.0))
+    eye = torch.eye(2, dtype=t.dtype, device=t.device)
     for _ in range(iterations):
         active = failures < 6
         if not bool(active.any()):
             break
-        normal = jacobian @ jacobian.mT
+        normal = torch.nan_to_num(jacobian @ jacobian.mT)
+        gradient = torch.nan_to_num(jacobian @ r.mT)
         diagonal = normal.diagonal(dim1=1, dim2=2)
-        scale = torch.where(diagonal > 0, diagonal, 1.0)
-        gradient = (jacobian @ r[..., None])[..., 0]
-        damped = torch.nan_to_num(normal) + eye * torch.nan_to_num(damping[:, None] * scale, nan=1.0)[:, None]
-        step = torch.linalg.solve_ex(damped, -torch.nan_to_num(gradient)[..., None])[0][..., 0]
-        moves = [torch.zeros_like(a), torch.zeros_like(a)]
-        for i, column in enumerate(columns):
-            moves[column] = step[:, i]
-        new_a, new_b = a + moves[0], b + moves[1]
-        new_r, new_jacobian = evaluate(new_a, new_b, True)
-        assert new_jacobian is not None
-        new_rho = new_r.square().sum(dim=1)
-        size = new_a.abs()
-        better = active & (new_rho < rho) & ((moves[0] == 0) | ((size >= limits[0]) & (size <= limits[1])))
-        a, b = torch.where(better, new_a, a), torch.where(better, new_b, b)
-        little = better & (new_rho > 0.99 * rho)
+        scale = torch.where(diagonal > 0, diagonal, 1.0) * damping[:, None]
+        step = torch.linalg.solve_ex(normal + eye * scale[:, None], -gradient)[0][..., 0]
+        new = p + step
+        new_r, new_jacobian = evaluate(new)
+        new_rho = new_r.square().sum(dim=(1, 2))
+        size = new[:, 0].abs()
+        allowed = ~free[:, 0] | ((size >= limits[:, 0]) & (size <= limits[:, 1]))
+        better = active & allowed & (new_rho < rho)
+        failures = torch.where(better & (new_rho < 0.99 * rho), 0.0, failures + 1)
+        p = torch.where(better[:, None], new, p)
         rho = torch.where(better, new_rho, rho)
-        r = torch.where(better[:, None], new_r, r)
+        r = torch.where(better[:, None, None], new_r, r)
         jacobian = torch.where(better[:, None, None], new_jacobian, jacobian)
-        failures = torch.where(better & ~little, torch.zeros_like(failures), failures + 1)
         damping = torch.where(better, damping / 5, damping * growth).clamp(min=1e-14)
         growth = torch.where(better, 2.0, growth * 2)
-    return Fitted(a, b, rho.sqrt())
+    return Constants(p[:, 0], p[:, 1]), rho.sqrt()
