@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from math import factorial, pi
+from pathlib import Path
 
 import mpmath
 import pytest
@@ -110,6 +111,12 @@ def test_every_function_has_its_plain_form() -> None:
     assert set(PLAIN) == set(ELEMENTARY)
     assert all(name == function.name for name, function in ELEMENTARY.items())
     assert min(ELEMENTARY.values(), key=lambda f: f.complexity).name == "x"
+
+
+def test_the_documents_list_the_functions() -> None:
+    text = (Path(__file__).parent.parent / "docs/interpretation.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    assert {row[0].strip("|` "): float(row[2]) for row in rows} == {n: f.complexity for n, f in ELEMENTARY.items()}
 
 
 @pytest.mark.parametrize("name", ELEMENTARY)
