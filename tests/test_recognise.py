@@ -192,6 +192,13 @@ def test_suggestions_weigh_error_and_complexity() -> None:
     assert suggest(X, torch.exp(2 * X) + noise, chosen, most=2)[0].function.name == "exp"
 
 
+def test_functions_that_cannot_be_defined_are_left_out() -> None:
+    own = elementary("narrow", torch.sin, sympy.sin, domain=(1.0, 1.01))
+    with pytest.raises(KanpdeError, match=r"no 'narrow'.* is defined there"):
+        fit(X, torch.exp(X), own)
+    assert [f.function.name for f in suggest(X, torch.exp(X), library(own, "exp"))] == ["exp"]
+
+
 def test_bad_data_are_refused() -> None:
     sine = torch.sin(X)
     with pytest.raises(KanpdeError, match="the data are constant, 2"):

@@ -39,6 +39,11 @@ def within(least: float, most: float, low: float, high: float) -> bool:
     return least <= low <= high <= most
 
 
+def to_one(low: float, high: float) -> bool:
+    """Return whether [low, high] lies in (0, 1]."""
+    return 0 < low <= high <= 1
+
+
 def without_zero(low: float, high: float) -> bool:
     """Return whether [low, high] is finite and does not hold 0."""
     return between(0, inf, low, high) or between(-inf, 0, low, high)
@@ -59,7 +64,7 @@ WITHOUT_ZERO = Domain("numbers on one side of 0", without_zero)
 UNIT = Domain("numbers between -1 and 1", partial(between, -1, 1))
 CLOSED_UNIT = Domain("numbers from -1 to 1", partial(within, -1, 1))
 FROM_ONE = Domain("numbers from 1 on", partial(within, 1, inf))
-TO_ONE = Domain("positive numbers up to 1", lambda low, high: 0 < low <= high <= 1)
+TO_ONE = Domain("positive numbers up to 1", to_one)
 HALF_TURN = Domain("numbers from -pi/2 to pi/2", partial(within, -pi / 2, pi / 2))
 OPEN_HALF_TURN = Domain("numbers between -pi/2 and pi/2", partial(between, -pi / 2, pi / 2))
 ONE_BRANCH = Domain("numbers between two neighbouring odd multiples of pi/2", between_poles)

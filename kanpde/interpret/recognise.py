@@ -233,30 +233,51 @@ def fit(x: Tensor, y: Tensor, function: Elementary, weights: Tensor | None = Non
     """Return the best y ~ c f(a x + b) + d at points x (n,) with values y (n,) and weights (n,).
 
     a and b come from the search of `in_span` for the space of y and 1; then all constants by nonlinear least squares
-    with Huber's loss, so that a few outliers matter little (Huber 1964). `error` is the square root of the mean loss,
+    with Huber's loss (Huber 1964), and without the outliers at the end. `error` is the square root of the mean loss,
     relative to the standard deviation of y: without outliers about the relative L2 error. b = 0 is preferred to a b
-    that is hardly better. Raise KanpdeError for fewer than five points, values that are not finite, and constant y.
+    that is hardly better. Raise KanpdeError for fewer than five points, values that are not finite, constant y, and
+    where f(a x + b) is defined for no a and b.
+    """
+    found = suggest(x, y, {function.name: function}, 1, weights)
+    if not found:
+        low, high = float(x.min()), float(x.max())
+        raise KanpdeError(f"no '{function.name}'(a x + b) that varies on [{low:g}, {high:g}] is defined there.")
+    return found[0]
+
+
+def suggest(
+    x: Tensor,
+    y: Tensor,
+    library: Mapping[str, Elementary] = ELEMENTARY,
+    most: int = 8,
+    weights: Tensor | None = None,
+) -> list[Fit]:
+    """Return the best fit, as by `fit`, of each function of the library that can be defined on x, the best first.
+
+    They are ranked by n log(error^2) + complexity log(n), the information criterion of Schwarz 1978 with the complexity
+    in place of the number of constants; errors below 1e-8 count as 1e-8. Raise KanpdeError as `fit` does.
     """
     weights = check_points(x, weights)
     checked(x, "the data", y)
     if y.shape != x.shape:
-        raise KanpdeError(f"the data have the shape {tuple(y.shape)}: give one value per point, ({len(x)},).")
-    if len(x) < 5:
-        raise KanpdeError(f"{len(x)} points are too few for the four constants of a fit: give at least five.")
+        raise KanpdeError(f"the data: the shape is {tuple(y.shape)}. Give one value per point, ({len(x)},).")
+    n = len(x)
+    if n < 5:
+        raise KanpdeError(f"{n} points are too few for the four constants of a fit: give at least five.")
     weights = weights / weights.sum()
     mean = (weights * y).sum()
     spread = float((weights * (y - mean) ** 2).sum().sqrt())
     if spread <= 1e-12 * float(y.abs().max()):
         raise KanpdeError(f"the data are constant, {float(mean):g}: there is no function to recognise.")
     one = torch.ones_like(x)[:, None]
-    found = nearest(function, x, Span.of(torch.cat([y[:, None], one], dim=1), one, weights), (None,))
-    starts = sorted(found, key=lambda c: (c.distance, c.complexity))[:2]
-    if not starts:
-        low, high = float(x.min()), float(x.max())
-        raise KanpdeError(f"no '{function.name}'(a x + b) is defined on [{low:g}, {high:g}] and varies there.")
-    fits = [refined(x, y, start, weights, spread) for start in starts]
-    level = max(EXACT, 1.01 * min(f.error for f in fits))
-    return min(fits, key=lambda f: (f.error > level, f.complexity if f.error <= level else f.error, f.error))
+    span = Span.of(torch.cat([y[:, None], one], dim=1), one, weights)
+    best = []
+    for function in library.values():
+        starts = sorted(nearest(function, x, span, (None,)), key=lambda c: (c.distance, c.complexity))[:2]
+        fits = [refined(x, y, start, weights, spread) for start in starts]
+        level = max(EXACT, 1.01 * min((f.error for f in fits), default=0.0))
+        best += sorted(fits, key=lambda f: (f.error > level, f.complexity, f.error))[:1]
+    return sorted(best, key=lambda f: 2 * n * log(max(f.error, EXACT)) + f.complexity * log(n))[:most]
 
 
 def refined(x: Tensor, y: Tensor, start: Candidate, weights: Tensor, spread: float) -> Fit:
@@ -303,22 +324,3 @@ def refined(x: Tensor, y: Tensor, start: Candidate, weights: Tensor, spread: flo
     constants[free] = p[:-2]
     a, b = constants.tolist()
     return Fit(start.outer, a, b, float(p[-2]), float(p[-1]), error, complexity(start.outer, a, b))
-
-
-def suggest(
-    x: Tensor,
-    y: Tensor,
-    library: Mapping[str, Elementary] = ELEMENTARY,
-    most: int = 8,
-    weights: Tensor | None = None,
-) -> list[Fit]:
-    """Return the best fits of one function of the library each, the best first.
-
-    They are ranked by n log(error^2) + complexity log(n), the information criterion of Schwarz 1978 with the complexity
-    in place of the number of constants; errors below 1e-8 count as 1e-8. Raise KanpdeError as `fit` does.
-    """
-    fits = []
-    for function in library.values():
-        fits.append(fit(x, y, function, weights))
-    n = len(x)
-    return sorted(fits, key=lambda f: 2 * n * log(max(f.error, EXACT)) + f.complexity * log(n))[:most]
