@@ -15,9 +15,9 @@ from kanpde.model import Network
 from kanpde.multiindex import IndexSet, MultiIndex
 
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "identity": lambda z: 1.0 * z,
+    "x": lambda z: 1.0 * z,
     "tanh": torch.tanh,
-    "sine": torch.sin,
+    "sin": torch.sin,
     "silu": torch.nn.functional.silu,
 }
 
@@ -38,7 +38,7 @@ def cox_de_boor(z: Tensor, degree: int, knots: Tensor) -> Tensor:
 def basis_values(basis: Basis, z: Tensor, i: int) -> Tensor:
     """Return the functions (N, K) of input i at z (N,)."""
     if isinstance(basis, Activation):
-        return FUNCTIONS[basis.name](z)[:, None]
+        return FUNCTIONS[basis.function.name](z)[:, None]
     if isinstance(basis, Chebyshev):
         s = 2 * (z - basis.start[i]) / (basis.end[i] - basis.start[i]) - 1
         return torch.stack([_chebyshev(s, n) for n in range(basis.size)], dim=1)

@@ -1,1 +1,1 @@
-"""From a solution to a formula: what it is made of, and whether it is exact."""
+"""What is inside a trained KAN: elementary functions, constants, and whether formulas are exact."""
