@@ -4,7 +4,7 @@
 from kanpde.threads import default_threads  # before PyTorch is loaded
 
 # isort: on
-from kanpde.constraint import difference, mean, observe
+from kanpde.constraint import difference, mean, observe, sampled
 from kanpde.errors import KanpdeError
 from kanpde.field import Field, Points
 from kanpde.geometry import Ball, Box, Disk, Ellipse, LShape, Mesh, Polygon, Triangle, parameter
@@ -70,6 +70,7 @@ __all__ = [
     "parameter",
     "periodic",
     "robin",
+    "sampled",
     "scalar",
     "solve",
 ]

@@ -110,6 +110,12 @@ def most_parameters(problem: Problem, model: KAN | MLP) -> int:
     return min(last.parameters, model.limit)
 
 
+def fewest_rows(problem: Problem, parameters: int, sampling: Sampling) -> int:
+    """Return the number of residual rows of the equations, or of the constraints where there are none."""
+    equations = len(problem.equations)
+    return sampling.interior_count(parameters) * equations if equations else problem.data
+
+
 def residual_of_reference(problem: Problem, label: str, points: PointSet) -> float | None:
     """Return the largest residual of the reference, in units of the largest derivative that enters it.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,6 +26,8 @@ Function = Callable[..., Tensor]
 Value = Callable[[Points], Tensor] | float
 MEAN_NODES = {1: 64, 2: 24, 3: 12}
 """Gauss nodes along each coordinate in space, by the number of these coordinates."""
+HELD_OUT, HELD_OUT_SEED = 0.1, 271_828
+"""Part of the observations that are not trained on where there is nothing else to judge a network by."""
 MEAN_POINTS = 4096
 """Points of a mean where there is no product of Gauss rules."""
 
@@ -81,6 +83,10 @@ class Constraint(ABC):
     def groups(self, geometry: Geometry) -> Groups:
         """Return the rows; raise KanpdeError if they do not fit the geometry."""
 
+    def divided(self) -> tuple[Constraint, Constraint]:
+        """Return what to train on and what to hold out; both are all of it where it is no sample."""
+        return self, self
+
 
 @dataclass(frozen=True, eq=False)
 class Observation(Constraint):
@@ -104,6 +110,17 @@ class Observation(Constraint):
             where = ", ".join(f"{n}={x:.4g}" for n, x in zip(geometry.names, points[outside][0].tolist(), strict=True))
             raise KanpdeError(f"{int(outside.sum())} observations lie outside the domain, the first at {where}.")
         return Groups(Points.of(geometry.names, points), points.new_ones(len(points), 1), self.values)
+
+    def divided(self) -> tuple[Constraint, Constraint]:
+        """Return a part to train on and one to hold out, always the same `HELD_OUT` of them; a single one is both."""
+        count = len(self.points)
+        if count == 1:
+            return self, self
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(HELD_OUT_SEED))
+        held_out = order[: max(1, round(HELD_OUT * count))].sort().values
+        trained = order[len(held_out) :].sort().values
+        one, other = (replace(self, points=self.points[i], values=self.values[i]) for i in (trained, held_out))
+        return one, other
 
     def _columns(self, wanted: tuple[str, ...]) -> list[int]:
         """Return the numbers of the columns with the coordinates of a domain, in their order."""
@@ -211,6 +228,33 @@ def observe(
     if not noise >= 0:
         raise KanpdeError(f"noise={noise}: a standard deviation is not negative.")
     return Observation(of, weight, array, data, names, noise, source)
+
+
+def sampled(
+    function: Callable[[Points], Tensor],
+    geometry: Geometry,
+    count: int,
+    of: str | Function | None = None,
+    *,
+    noise: float = 0.0,
+    seed: int = 0,
+) -> Observation:
+    """Return the constraint that `of` has the values (N,) of a function at so many random points of a domain.
+
+    noise: standard deviation of normal errors of the values, relative to that of the values themselves.
+    Raises KanpdeError for fewer than 2 points and for what `observe` refuses.
+    """
+    if count < 2:
+        raise KanpdeError(f"{count} samples: give at least 2.")
+    generator, patch = torch.Generator().manual_seed(seed), geometry.interior()
+    points = torch.empty(0, geometry.dimension, dtype=torch.float64)
+    while len(points) < count:
+        unit = torch.rand(count, patch.dimension, generator=generator, dtype=torch.float64)
+        points = torch.cat([points, patch.place(unit[patch.kept(unit)])])[:count]
+    values = evaluate(function, Points.of(geometry.names, points))
+    deviation = noise * float(values.std())
+    errors = torch.randn(count, generator=generator, dtype=torch.float64)
+    return observe(points, values + deviation * errors, of, noise=deviation)
 
 
 def from_table(path: str | Path, column: Any) -> tuple[dict[str, Any], Any]:

@@ -141,6 +141,10 @@ class March:
         breaks = tuple(p.geometry.lower[p.geometry.names.index(str(time))] for p in self.problems[1:])
         return Solution(time, breaks, tuple(slabs))
 
+    def following(self, network: Network, theta: Tensor) -> Position:
+        """Return the position at which the first training goes on from parameters (P,) of a network of its model."""
+        return self._first.following(network, theta)
+
     def found(self, position: Position) -> Solution:
         """Return what the first training had found at a position; for one slab without corrections, after `run`."""
         network, theta = self._first.found(position)

@@ -60,7 +60,8 @@ class Position:
     has ended where it found nothing. `drawn` are the parameters from which a stage's adaptive points were drawn, at
     the `redraws`-th time. `bases` are what the network's bases became (`Network.saved`). `horizon` is the part of the
     time interval that points lie in; in it a network grew `growths` times, last in `grew` ("knots" or "products") and
-    from a relative `residual`. `chosen` is the best random start.
+    from a relative `residual`. Of data, `least` is the lowest held-out loss at the end of a stage, and `vain` stages on
+    end have not lowered it. `chosen` is the best random start.
     """
 
     phase: str = "starts"
@@ -77,6 +78,8 @@ class Position:
     growths: int = 0
     grew: str = "knots"
     residual: float = inf
+    least: float = inf
+    vain: int = 0
     iteration: int = 0
     total: int = 0
     elapsed: float = 0.0

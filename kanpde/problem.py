@@ -21,6 +21,8 @@ from kanpde.multiindex import IndexSet, MultiIndex
 
 Equation = Callable[..., Tensor]
 Value = Callable[[Points], Tensor] | float
+ONLY_UNKNOWN = "u"
+"""The unknown of data that do not say what they are of."""
 
 
 @dataclass(frozen=True)
@@ -238,19 +240,20 @@ class Problem:
 
     `equations` maps a name to a function of the unknowns and `at`, named by its arguments:
     `def momentum(u, at): return u.d("t") + u * u.d("x") - nu * u.d("xx")`. It returns the residual (N,).
-    `constraints` hold at points of their own: observations, means, differences. `scalars` are the unknown numbers that
-    equations name beside the unknown functions. `units` of coordinates and unknowns are written in pictures:
-    `units={"x": "m", "u": "K"}`.
+    `constraints` hold at points of their own: observations, means, differences. Without equations these are data that
+    a function is to be fitted to, and they name the unknowns: `observe(points, values, of="v")`, by default u.
+    `scalars` are the unknown numbers that equations name beside the unknown functions. `units` of coordinates and
+    unknowns are written in pictures: `units={"x": "m", "u": "K"}`.
     `name`, `description`, `arguments` and `origin`, a hash of its text and of these, are filled in from the file that a
     problem was loaded from.
-    Raises KanpdeError for an equation without unknowns, for a condition or constraint on an unknown that no equation
-    has, for a name that two of them share, for a scalar that no equation reads or that there are no data for, for a
-    constraint that does not fit the geometry, and for a periodic coordinate that is not one of a box or has other
-    conditions on its faces.
+    Raises KanpdeError for neither equations nor constraints, for an equation without unknowns, for a condition or
+    constraint on an unknown that no equation has, for a name that two of them share, for a scalar that no equation
+    reads or that there are no data for, for a constraint that does not fit the geometry, and for a periodic coordinate
+    that is not one of a box or has other conditions on its faces.
     """
 
     geometry: Geometry
-    equations: Mapping[str, Equation]
+    equations: Mapping[str, Equation] = field(default_factory=dict)
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     reference: Reference | None = None
     constraints: Mapping[str, Constraint] = field(default_factory=dict)
@@ -262,8 +265,11 @@ class Problem:
     origin: str = ""
 
     def __post_init__(self) -> None:
-        if not self.equations:
-            raise KanpdeError(f"problem '{self.name}' has no equations: give equations={{'name': function}}.")
+        if not self.equations and not self.constraints:
+            raise KanpdeError(
+                f"problem '{self.name}' has no equations: give equations={{'name': function}}, or only data to fit,"
+                " constraints={'data': observe(points, values)}."
+            )
         self._check_scalars()
         for name in self.units:
             if name not in (*self.geometry.names, *self.names):
@@ -284,9 +290,8 @@ class Problem:
             constraint.groups(self.geometry)
 
     def _check_scalars(self) -> None:
-        named = {name for label, equation in self.equations.items() for name in arguments_of(equation, label)}
         for name in self.scalars:
-            if name not in named:
+            if name not in self._named:
                 raise KanpdeError(f"no equation reads the unknown scalar '{name}': name it as an argument of one.")
         if not self.unknowns:
             raise KanpdeError("the equations name scalars only: name an unknown function in one of them.")
@@ -372,12 +377,17 @@ class Problem:
 
     @cached_property
     def unknowns(self) -> tuple[str, ...]:
-        """The names of the unknown functions, in the order in which the equations name them."""
+        """The names of the unknown functions, in the order in which equations, or else constraints, name them."""
+        return tuple(name for name in self._named if name not in self.scalars)
+
+    @cached_property
+    def _named(self) -> tuple[str, ...]:
+        """What equations name, or constraints where there are none."""
+        about = {label: constraint.of for label, constraint in self.constraints.items() if constraint.of is not None}
         names: dict[str, None] = {}
-        for label, equation in self.equations.items():
-            arguments = arguments_of(equation, label)
-            names.update(dict.fromkeys(arguments))
-        return tuple(name for name in names if name not in self.scalars)
+        for label, function in (self.equations or about).items():
+            names.update(dict.fromkeys(arguments_of(function, label) if callable(function) else (function,)))
+        return tuple(names) if names or self.equations else (ONLY_UNKNOWN,)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -479,17 +489,20 @@ class Problem:
 
     @cached_property
     def indices(self) -> IndexSet:
-        """The derivatives that the equations ask for, closed downwards."""
-        at = self.middle()
-        return IndexSet(self.geometry.names, self.derivatives(tuple(self.equations), at))
+        """The derivatives that the equations ask for, closed downwards; without equations those of constraints."""
+        labels = tuple(self.equations or self.constraints)
+        return IndexSet(self.geometry.names, self.derivatives(labels, self.middle()))
 
     @cached_property
     def affine(self) -> bool:
-        """Whether all equations are affine in the unknowns, judged by r(u) + r(v) = 2 r((u + v) / 2) at random u, v."""
+        """Whether all equations are affine in the unknowns, judged by r(u) + r(v) = 2 r((u + v) / 2) at random u, v.
+
+        Without equations, whether the constraints are.
+        """
         at = self.middle()
         generator = torch.Generator().manual_seed(0)
         u, v = torch.randn(2, len(self.indices), len(at), len(self.names), generator=generator, dtype=torch.float64)
-        for label in self.equations:
+        for label in self.equations or self.constraints:
             function = self.residual_function(label)
 
             def residual(channels: Tensor, function: Equation = function) -> Tensor:
@@ -500,9 +513,25 @@ class Problem:
                 return False
         return True
 
+    @cached_property
+    def data(self) -> int:
+        """The number of rows of all constraints."""
+        return sum(len(constraint.groups(self.geometry).values) for constraint in self.constraints.values())
+
+    def divided(self) -> tuple[Problem, Problem]:
+        """Return what to train on and what to hold out: a part of the observations each, where there are no equations.
+
+        With equations both are the problem itself, whose residuals can be had at any points.
+        """
+        if self.equations:
+            return self, self
+        pairs = {label: constraint.divided() for label, constraint in self.constraints.items()}
+        one, other = ({label: pair[i] for label, pair in pairs.items()} for i in (0, 1))
+        return replace(self, constraints=one), replace(self, constraints=other)
+
     @property
     def order(self) -> int:
-        """The order of the highest derivative in the equations."""
+        """The order of the highest derivative in the equations, or in the constraints where there are none."""
         return self.indices.order
 
     def middle(self) -> Points:

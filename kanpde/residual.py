@@ -110,10 +110,10 @@ class Residuals:
         self.batches: list[Batch] = []
         self._places: list[Tensor] = []
         self._sizes = {labels: len(points.at) for labels, points in sets.items()}
-        if max(self._sizes.values()) < processes.count():
-            raise KanpdeError(
-                f"{max(self._sizes.values())} points are too few for {processes.count()} processes: use fewer of them."
-            )
+        groups_of = {label: constraint.groups(problem.geometry) for label, constraint in problem.constraints.items()}
+        most = max(self._sizes.values(), default=0) or max(len(groups.values) for groups in groups_of.values())
+        if most < processes.count():
+            raise KanpdeError(f"{most} points are too few for {processes.count()} processes: use fewer of them.")
         room = CACHE_ENTRIES
         for labels, points in sets.items():
             indices = IndexSet(problem.geometry.names, problem.derivatives(labels, points.at))
@@ -138,7 +138,7 @@ class Residuals:
                 self.batches.append(Batch(labels, at, ansatz.frame(indices, at), scaling[:, where], near, first))
         like = approximation.lower
         for label, constraint in problem.constraints.items():
-            groups = constraint.groups(problem.geometry).to(like)
+            groups = groups_of[label].to(like)
             indices = IndexSet(problem.geometry.names, problem.derivatives((label,), groups.at))
             scale = (constraint.weight / len(groups.values)) ** 0.5 / scales[label]
             # As many groups at once as keep the dense features of their points small.
@@ -179,8 +179,8 @@ class Residuals:
         return processes.gathered(torch.cat([self._output(batch, theta)[0][0] for batch in batches]))
 
     def points(self) -> Tensor:
-        """Return the points (N, d) of the first set, in no particular order."""
-        labels = next(iter(self._sizes))
+        """Return the points (N, d) of the first set, in no particular order; of constraints where there is no set."""
+        labels = next(iter(self._sizes), self.batches[0].labels)
         own = [batch.at.array() for batch in self.batches if batch.labels == labels]
         return processes.gathered(torch.cat(own))
 
@@ -390,7 +390,8 @@ def inner(left: Factor, right: Factor) -> Tensor:
 def residual_scales(ansatz: Ansatz, sets: Mapping[tuple[str, ...], PointSet]) -> dict[str, float]:
     """Return the root mean square of each residual when the network is zero; 1 where that vanishes up to rounding.
 
-    Constraints have one, too. Raises KanpdeError for an equation or condition that is not finite there.
+    Constraints have one, too; without equations it is the spread of the data about their mean, where that does not
+    vanish. Raises KanpdeError for an equation or condition that is not finite there.
     """
     problem = ansatz.problem
     scales = {}
@@ -400,13 +401,16 @@ def residual_scales(ansatz: Ansatz, sets: Mapping[tuple[str, ...], PointSet]) ->
             r = problem.residual_function(label)(*fields, points.at)
             refuse_not_finite(label, r, points.at)
             scales[label] = scale_of(float((points.weights * r.square()).sum().sqrt()), largest)
-    like = next(iter(sets.values())).weights
+    like = next((points.weights for points in sets.values()), torch.zeros((), dtype=torch.float64))
     for label, constraint in problem.constraints.items():
         groups = constraint.groups(problem.geometry).to(like)
         fields, largest = untrained(ansatz, (label,), groups.at)
         g = problem.residual_function(label)(*fields, groups.at)
         refuse_not_finite(label, g, groups.at)
-        scales[label] = scale_of(float(groups.sums(g).square().mean().sqrt()), largest)
+        missed = groups.sums(g)
+        size = float(missed.square().mean().sqrt())
+        spread = 0.0 if problem.equations else float((missed - missed.mean()).square().mean().sqrt())
+        scales[label] = scale_of(spread if spread > ROUNDING * size else size, largest)
     return scales
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from kanpde import processes
-from kanpde.check import most_parameters
+from kanpde.check import fewest_rows, most_parameters
 from kanpde.edges import edge_functions, has_edge_functions
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.field import Points
@@ -38,7 +38,7 @@ from kanpde.plot import (
 )
 from kanpde.position import Budget, Position, Progress
 from kanpde.problem import Problem
-from kanpde.record import Sample, load_checkpoint, sample_solution, save_checkpoint
+from kanpde.record import Sample, digest, load_checkpoint, sample_solution, save_checkpoint
 from kanpde.sampling import Sampling
 from kanpde.solver import Auto, Solver
 from kanpde.threads import default_threads
@@ -111,11 +111,11 @@ class Run:
     @cached_property
     def sample(self) -> Sample:
         """The solution, the reference and the residuals on a uniform grid."""
-        return sample_solution(self.taylor, self.problem, complete=self._complete)
+        return sample_solution(self.taylor, self.problem, complete=self._complete if self.problem.equations else None)
 
     @property
     def points(self) -> Tensor:
-        """The interior collocation points (N, d) of the last stage, in all slabs."""
+        """The interior collocation points (N, d) of the last stage, in all slabs; of data alone theirs."""
         return torch.cat([pieces[0].collocation() for pieces in self.solution.slabs])
 
     @property
@@ -123,10 +123,13 @@ class Run:
         """The names of the pictures that this run has.
 
         A volume needs three coordinates of space and pyvista, slices need time, and only a KAN has functions on edges.
+        Without equations there are no residuals to show points on.
         """
         missing = set() if has_slices(self.sample) else {"slices"}
         if not has_volume(self.sample) or not can_render():
             missing.add("volume")
+        if not self.problem.equations:
+            missing.add("points")  # they lie on the residuals of equations
         if not has_edge_functions(self.solution.slabs[0][0].network):
             missing.add("network")
         return tuple(name for name in PICTURES if name not in missing)
@@ -191,6 +194,7 @@ def solve(
     progress: Progress | None = None,
     checkpoint: Path | None = None,
     trace: bool = False,
+    start: Run | None = None,
 ) -> Run:
     """Train `model` on `problem` (or the name or path of one) and return the run with its errors.
 
@@ -201,6 +205,8 @@ def solve(
     that is written while training goes on; if it is there already, training goes on from it and ends as if never
     interrupted. trace: measure errors of what had been found during training too, after it; of a training that goes on
     from a checkpoint since then. It is for one slab without corrections.
+    start: a run of the same model on the same domain whose network is trained on, in its last stage, instead of random
+    starts: on other data, or on a problem with other numbers. It is for one slab without corrections.
     In a block of `processes.together` the points are divided among processes. All return the solution; the first one
     alone writes the checkpoint and measures errors.
     Raises KanpdeError for bad input and for a checkpoint that is damaged or of another run.
@@ -216,16 +222,21 @@ def solve(
         raise KanpdeError(f"threads={threads}: give at least 1, or None to let the size of the network decide.")
     if trace and (problem.reference is None or slabs != 1 or corrections):
         raise KanpdeError("trace=True: errors during training need a reference, one slab and no corrections.")
+    if start is not None and (slabs != 1 or corrections or sum(map(len, start.solution.slabs)) > 1):
+        raise KanpdeError("start=...: a training goes on from one network: use one slab and no corrections.")
     torch.set_num_threads(threads or default_threads(most_parameters(problem, model), processes.count_here()))
     march = March(problem, model, solver, sampling, conditions, budget, seed, choose_device(device), slabs, corrections)
     setup = perf_counter() - begin
     identity = fingerprint(problem, model, solver, sampling, conditions, seed, slabs, corrections)
+    if start is not None:
+        identity["start"] = digest([start.theta.tolist()])
     positions = processes.first(lambda: [dict(vars(p)) for p in read_positions(checkpoint, identity)])
     saver = Saver(checkpoint, identity) if checkpoint is not None and processes.is_first() else None
     moments = Trace()
-    solution = march.run(
-        [Position(**position) for position in positions], progress, each_of(saver, moments) if trace else saver
-    )
+    given = [Position(**position) for position in positions]
+    if start is not None and not given:
+        given = [march.following(start.solution.slabs[0][0].network, start.theta)]
+    solution = march.run(given, progress, each_of(saver, moments) if trace else saver)
     untold = Method(
         model.name, len(solution.theta), None, {}, march.iterations, march.stopped, found_scalars(problem, solution)
     )
@@ -258,7 +269,7 @@ def suited_solver(solver: Solver | Auto, problem: Problem, model: KAN | MLP, sam
     """
     if isinstance(solver, Auto):
         parameters = most_parameters(problem, model)
-        solver = solver.suited(parameters, sampling.interior_count(parameters) * len(problem.equations))
+        solver = solver.suited(parameters, fewest_rows(problem, parameters, sampling))
     if processes.count() > 1 and not solver.divides:
         raise KanpdeError(
             f"the method {solver.name} needs all residual rows in one process, and here are {processes.count()}: use"

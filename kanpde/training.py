@@ -17,6 +17,7 @@ from torch import Tensor
 
 from kanpde import processes
 from kanpde.balance import balanced
+from kanpde.errors import KanpdeError
 from kanpde.full import CLOSE, RESOLVED, FullProduct, Search
 from kanpde.geometry import Box
 from kanpde.growth import continued, intervals, price, promising, widened
@@ -58,6 +59,13 @@ HALVING = 12
 OVERFIT = 4.0
 """Ratio of held-out to training loss at which a stage is repeated on twice as many points."""
 MAX_DRAWS = 3
+WILD = 2.0
+"""A function that is so much larger in the domain than at the data is not taken, however well it fits these."""
+CLEAR = 1e-6
+"""A relative held-out residual of data alone below which no other network is tried."""
+HELPS, FITTED, IN_VAIN = 0.9, 1.5, 2
+"""On data alone a stage is in vain if it left a held-out loss above such a part of the least one so far, and so many
+times that of training. A network grows no more after so many of these on end."""
 CAUSAL_SHARE = 0.25
 """Part of the iterations of the first stage in which causal weights become equal ones, at the latest."""
 
@@ -121,7 +129,26 @@ class Trainer:
         """Return the best network of a position and its parameters (P,)."""
         self.position, best = position, position.best
         assert best is not None
-        return self._network(best["bases"]), best["theta"].to(self.like)
+        return self._network(best["bases"], best.get("attempt")), best["theta"].to(self.like)
+
+    def following(self, network: Network, theta: Tensor) -> Position:
+        """Return the position in the last stage at a network of this model with its parameters (P,).
+
+        Raises KanpdeError for a network of other layers.
+        """
+        attempt, saved = len(self.attempts) - 1, network.saved()
+        stages = self.attempts[attempt].stages()
+        self.position = Position("stages", attempt, stage=len(stages), theta=theta, bases=saved)
+        try:
+            fits = self._network(saved).parameters == len(theta)
+        except (ValueError, IndexError, KeyError):
+            fits = False
+        if not fits:
+            raise KanpdeError(
+                f"start: it has a network of {len(theta)} parameters that {self.model} does not have: give the model"
+                " it was trained with, on the same domain."
+            )
+        return self.position
 
     def points(self, position: Position) -> Tensor:
         """Return the interior points (N, d) of the last stage of a training that has ended.
@@ -207,7 +234,7 @@ class Trainer:
         full.run(search, note, save)
         if search.found or self._spent():
             nodes = full.nodes(search)
-            network = self._of_stage(self.stages[0]._replace(products=nodes.count))
+            network = self._of_stage(self.stages[0]._replace(products=nodes.count), self.model)
             network, theta = nodes.network(network, self.collocation.spread(1.0))
             p.horizon = full.reach(search)
             if search.found:
@@ -245,18 +272,20 @@ class Trainer:
                 return
             p.memory, p.iteration = self.solver.kept(state), 0
             grown = not self._adaptive or self._grown(network)
-            if loss > OVERFIT * state.loss and p.draws < MAX_DRAWS and not self.collocation.sampling.points:
+            if self._overfitted(loss, state.loss):
                 p.draws, p.since = p.draws + 1, 0
             elif self._too_simple(max(loss, state.loss)):
                 self._attempt_more()
             elif p.horizon == 1 and 2 * loss <= RESOLVED**2:
                 p.phase, p.stopped = "done", stopped
+            elif self._in_vain(loss, state.loss):
+                self._end(loss, "more parameters do not lower the held-out loss")
             elif not grown or (self._adaptive and (p.grew or sqrt(2 * state.loss) < p.residual / HELPFUL)):
                 self._grow(network, sqrt(2 * state.loss))
             elif not self._adaptive and p.stage < len(self.stages):
                 self._refine(network)
             else:
-                p.phase, p.stopped = "done", stopped
+                self._end(loss, stopped)
             self._save()
 
     def _system(self, network: Network) -> System:
@@ -373,10 +402,30 @@ class Trainer:
         settling = SETTLING_PRODUCTS if p.growths and p.grew == "products" else SETTLING
         return taken >= settling and state.loss > 0.5 * float(p.history[-HALVING]["loss"])
 
+    def _overfitted(self, held_out: float, loss: float) -> bool:
+        """Whether a stage is to be repeated on more points, which equations can be asked at."""
+        more = self.problem.equations and not self.collocation.sampling.points and self.position.draws < MAX_DRAWS
+        return bool(more) and held_out > OVERFIT * loss
+
+    def _in_vain(self, held_out: float, loss: float) -> bool:
+        """Whether a network on data alone has grown to fit these, and no longer what is held out."""
+        p = self.position
+        p.vain = p.vain + 1 if held_out > max(HELPS * p.least, FITTED * loss) else 0
+        p.least = min(p.least, held_out)
+        return not self.problem.equations and self._adaptive and p.vain >= IN_VAIN
+
+    def _end(self, loss: float, stopped: str) -> None:
+        """End the training, but for data alone with the last model only: of all of them the best one is kept."""
+        p = self.position
+        if not self.problem.equations and p.attempt + 1 < len(self.attempts) and 2 * loss > CLEAR**2:
+            self._attempt_more()
+        else:
+            p.phase, p.stopped = "done", stopped
+
     def _too_simple(self, loss: float) -> bool:
         """Whether the model leaves too large a loss for its solution: before growth already in the first stage."""
         p = self.position
-        if p.attempt + 1 == len(self.attempts):
+        if p.attempt + 1 == len(self.attempts) or not self.problem.equations:
             return False
         following = self.attempts[p.attempt + 1]
         if isinstance(following, KAN) and following.adaptive and not self.problem.affine:
@@ -387,7 +436,8 @@ class Trainer:
         """Start anew with the next model."""
         p = self.position
         p.phase, p.attempt, p.start, p.chosen = "starts", p.attempt + 1, 0, None
-        p.stage, p.draws, p.since, p.bases, p.memory = 1, 0, 0, {}, None
+        p.stage, p.draws, p.since, p.bases, p.memory, p.least, p.vain = 1, 0, 0, {}, None, inf, 0
+        p.growths, p.grew, p.residual = 0, "knots", inf
 
     def _refine(self, network: Network) -> None:
         """Go to the next stage: cover the activations and refine the bases, exactly."""
@@ -459,7 +509,8 @@ class Trainer:
     def _covering(self, network: Network) -> tuple[Network, Change]:
         """Return the network whose deeper grids cover the activations, and how the parameters change."""
         assert self.position.theta is not None
-        points = self.collocation.held_out(network, 0).points()
+        equations = self.problem.equations
+        points = self.collocation.held_out(network, 0).points() if equations else self.collocation.spread(1.0)
         return network.covering(self.position.theta.to(self.like), points)
 
     def _take(self, network: Network, *changes: Change) -> None:
@@ -481,17 +532,22 @@ class Trainer:
         p = self.position
         return self.collocation.system(network, theta, p.stage, 0, 0, self._gamma(), p.horizon)
 
-    def _network(self, saved: dict[str, Any]) -> Network:
-        """Return the network with the nodes and bases of a position, or those of the first stage."""
-        if not saved:
-            return self._of_stage(self.stages[0])
-        return self._of_stage(self.stages[0]._replace(products=saved["products"])).restored(saved)
+    def _network(self, saved: dict[str, Any], attempt: int | None = None) -> Network:
+        """Return the network with the nodes and bases of a position, or those of the first stage.
 
-    def _of_stage(self, stage: Stage) -> Network:
-        """Return the network of a stage, on equal knots."""
+        It is one of the present attempt if no other is given.
+        """
+        model = self.model if attempt is None else self.attempts[attempt]
+        stage = model.stages()[0]
+        if not saved:
+            return self._of_stage(stage, model)
+        return self._of_stage(stage._replace(products=saved["products"]), model).restored(saved)
+
+    def _of_stage(self, stage: Stage, model: KAN | MLP) -> Network:
+        """Return the network of a model's stage, on equal knots."""
         problem = self.problem
         periodic = [problem.geometry.names.index(name) for name in problem.periodic]
-        return self.model.network(self.lower, self.upper, len(problem.unknowns), stage, periodic, len(problem.scalars))
+        return model.network(self.lower, self.upper, len(problem.unknowns), stage, periodic, len(problem.scalars))
 
     def _step(self, system: System, state: State) -> State:
         state = self.solver.step(system, state)
@@ -499,8 +555,13 @@ class Trainer:
         return state
 
     def _offer(self, network: Network, theta: Tensor, held_out: float) -> None:
-        """Keep what has the lowest held-out loss so far."""
-        self.position.best = better(self.position.best, network, theta, held_out)
+        """Keep what has the lowest held-out loss so far, but nothing that runs away between data."""
+        if not self.problem.equations and self.collocation.wildness(network, theta) > WILD:
+            held_out = inf
+        p = self.position
+        found = better(p.best, network, theta, held_out)
+        if found is not p.best:
+            p.best = {**found, "attempt": p.attempt}
 
     def _spent(self) -> str:
         """Return which limit is reached, if one is."""

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kanpde.errors import KanpdeError
 from kanpde.field import Points
+from kanpde.floats import TINY
 from kanpde.geometry import Box, Geometry
 from kanpde.model import Ansatz, Network
 from kanpde.model.tensor import TensorSplines
+from kanpde.multiindex import IndexSet
 from kanpde.residual import Residuals, System, residual_scales
 from kanpde.sampling import PointSet, Sampling, draw, draw_where_large, earlier, in_intervals, tensor_rule
 
@@ -69,6 +72,12 @@ class Collocation:
         self.seed = seed
         self.like = like
         geometry = ansatz.problem.geometry
+        if not ansatz.problem.equations and (sampling.adaptive or sampling.causal):
+            raise KanpdeError(
+                f"sampling.adaptive={sampling.adaptive}, sampling.causal={sampling.causal}: problem"
+                f" '{ansatz.problem.name}' has no equations and so no points to choose: use 0."
+            )
+        self._trained, self._held_out = map(ansatz.about, ansatz.problem.divided())
         self.scales = scales or residual_scales(ansatz, self._sets("sobol", HELD_OUT_LEAST, HELD_OUT_SEED, geometry))
 
     def count(self, network: Network | TensorSplines, draws: int) -> int:
@@ -96,13 +105,13 @@ class Collocation:
         if gamma:
             labels = tuple(self.ansatz.problem.equations)
             sets[labels] = earlier(sets[labels], self._domain(horizon), gamma)
-        return System(self.ansatz, network, sets, self.scales)
+        return System(self._trained, network, sets, self.scales)
 
     def held_out(self, network: Network, draws: int, horizon: float = 1.0) -> System:
-        """Return the residuals on the held-out points."""
+        """Return the residuals on the held-out points, or on held-out data where there are no equations."""
         count, geometry = self._held_out_count(network, draws), self._domain(horizon)
         seed, grids = HELD_OUT_SEED + self.seed, self._grids(network, horizon)
-        return System(self.ansatz, network, self._sets("sobol", count, seed, geometry, grids), self.scales)
+        return System(self._held_out, network, self._sets("sobol", count, seed, geometry, grids), self.scales)
 
     def in_cells(self, splines: TensorSplines, more: int) -> Cells:
         """Return the residuals on Gauss points in every cell of splines, which may be those of a part of the time.
@@ -173,6 +182,17 @@ class Collocation:
         patch = (geometry.interior(),)
         return draw(patch, geometry.names, "sobol", 2 * HELD_OUT_LEAST, HELD_OUT_SEED, self.like).at.array()
 
+    def wildness(self, network: Network, theta: Tensor) -> float:
+        """Return how much larger a solution of data alone is in the domain than at the data, at the most."""
+        problem = self._trained.problem
+        names = problem.geometry.names
+        data = [c.groups(problem.geometry).to(self.like).at.array() for c in problem.constraints.values()]
+        far, near = (
+            float(self.ansatz.taylor(network, theta, Points.of(names, points), IndexSet(names))[0].abs().max())
+            for points in (self.spread(1.0), torch.cat(data))
+        )
+        return far / max(near, TINY)
+
     def _domain(self, horizon: float) -> Geometry:
         geometry = self.ansatz.problem.geometry
         return geometry.until(horizon) if isinstance(geometry, Box) and horizon < 1 else geometry
@@ -189,8 +209,10 @@ class Collocation:
     ) -> dict[tuple[str, ...], PointSet]:
         """Return the points of equations, `even` of the `count` if not all, and of `soft` conditions, if not all."""
         problem, within = self.ansatz.problem, count if even is None else even
-        inside = draw((geometry.interior(),), geometry.names, rule, within, seed, self.like, grids)
-        sets = {tuple(problem.equations): inside}
+        sets = {}
+        if problem.equations:
+            inside = draw((geometry.interior(),), geometry.names, rule, within, seed, self.like, grids)
+            sets[tuple(problem.equations)] = inside
         boundary = self.sampling.boundary_count(count, geometry.dimension)
         for number, label in enumerate(self.ansatz.soft if soft is None else soft, start=1):
             patches = geometry.boundary(problem.conditions[label].where)

@@ -17,10 +17,19 @@ LONG_REFERENCES = {
 }
 """Problems whose references take a minute or two; they are kept on disk afterwards, but tests start from no file."""
 
+WITHOUT_FILE = {"fit_table"}
+"""Problems that need a file of the user."""
+
+
+def without_files(names: Iterable[str]) -> list[str]:
+    """Return the names of problems that can be loaded as they are."""
+    return [name for name in names if name not in WITHOUT_FILE]
+
 
 def with_long_references_slow(names: Iterable[str]) -> list[Any]:
-    """Return names of problems as parameters of a test, those with long references marked as slow."""
-    return [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG_REFERENCES)) for name in names]
+    """Return names of problems that can be loaded as parameters of a test, long references marked as slow."""
+    loaded = without_files(names)
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG_REFERENCES)) for name in loaded]
 
 
 def small_kan(

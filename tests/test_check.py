@@ -35,8 +35,9 @@ SOLUTION = exact(lambda at: torch.sin(at.x) * torch.sin(at.y))
 
 @pytest.mark.parametrize("name", with_long_references_slow(problem_files()))
 def test_every_problem_passes(name: str) -> None:
-    rows = check(load_problem(name))
-    assert len(rows) >= 2
+    problem = load_problem(name)
+    rows = check(problem)
+    assert len(rows) >= (2 if problem.equations else 1)
     assert all(row.points > 0 or row.kind == "periodic" for row in rows)
     assert all(row.residual is not None and row.vanishes for row in rows)
 

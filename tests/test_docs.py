@@ -181,6 +181,14 @@ def test_python_of_the_page_on_references_runs(with_files: Path, capsys: pytest.
     assert all(0 < error < 1e-4 for error in errors)
 
 
+def test_python_of_the_page_on_data_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (script,) = blocks("docs/data.md", "python")
+    exec(compile(script.replace("seconds=5", "iterations=60"), "data.md", "exec"), {})
+    error, value = map(float, capsys.readouterr().out.split())
+    assert error < 0.1
+    assert value == pytest.approx(0.4987, abs=0.05)
+
+
 def test_python_of_the_page_on_geometry_runs(capsys: pytest.CaptureFixture[str]) -> None:
     (script,) = [body for body in blocks("docs/geometry.md", "python") if "def problem(" not in body]
     exec(compile(script, "geometry.md", "exec"), {})

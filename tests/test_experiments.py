@@ -76,6 +76,14 @@ SMALL = {
     "optimisers": ["experiment.seeds=1", "experiment.grid=3", "experiment.adam_iterations=3", "problem=poisson1d"],
     "degree": ["experiment.seeds=1", "experiment.degrees=[3,5]", "experiment.grids=[2,4,8]", "problem=poisson1d"],
     "seeds": ["experiment.seeds=2", "model.grid=2", "problem=poisson1d"],
+    "scaling_laws": [
+        "experiment.seeds=1",
+        "experiment.functions=[bessel,exponential]",
+        "experiment.grids=[3,4]",
+        "experiment.mlp_widths=[2]",
+        "problem.samples=100",
+    ],
+    "continual": ["experiment.seeds=1", "experiment.grid=100"],
 }
 FIGURES = {
     "accuracy_vs_parameters": {"error_against_parameters", "work_precision", "fronts"},
@@ -84,6 +92,8 @@ FIGURES = {
     "optimisers": {"optimisers"},
     "degree": {"degree", "work_precision"},
     "seeds": {"seeds"},
+    "scaling_laws": {"scaling_laws"},
+    "continual": {"continual"},
 }
 
 
@@ -171,6 +181,9 @@ def test_there_is_a_configuration_for_every_experiment() -> None:
         (["experiment=grid_extension", "experiment.grid=5"], "begin with fewer than at the end"),
         (["experiment=kan_paper_poisson", "problem=heat1d"], "is about problem=poisson2d, not 'heat1d'"),
         (["experiment=kan_paper_poisson", "experiment.depths=[1]"], "an MLP has at least 2 layers"),
+        (["experiment=scaling_laws", "experiment.functions=[sine]"], "function in experiment.functions: 'sine'"),
+        (["experiment=scaling_laws", "problem=heat1d"], "is about problem=fit_function, not 'heat1d'"),
+        (["experiment=continual", "problem=heat1d"], "is about problem=continual, not 'heat1d'"),
         (["experiment=optimisers", "problem=poison2d"], "did you mean 'poisson2d'?"),
     ],
     ids=str,

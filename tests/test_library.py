@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from examples import without_files
 
 from kanpde import KanpdeError
 from kanpde.library import describe, find_problem, home, load_problem, problem_arguments, problem_files
@@ -41,7 +42,7 @@ def test_home_holds_problems_and_configurations() -> None:
     assert "poisson2d" in problem_files()
 
 
-@pytest.mark.parametrize("name", problem_files())
+@pytest.mark.parametrize("name", without_files(problem_files()))
 def test_every_problem_loads(name: str) -> None:
     problem = load_problem(name)
     assert problem.name == name

@@ -69,7 +69,7 @@ def residual(problem: Problem, label: str, points: PointSet, factor: float = 1.0
 
 def test_samples_lie_inside_and_every_condition_has_points(problem: Problem, device: torch.device) -> None:
     assert problem.unknowns
-    assert problem.order >= 1
+    assert problem.order >= 1 if problem.equations else problem.order == 0 and problem.data >= 100
     for points in point_sets(problem, torch.zeros((), dtype=torch.float64, device=device)).values():
         assert len(points.at) > 0
         assert bool(problem.geometry.contains(points.at.array()).all())
@@ -93,7 +93,7 @@ def test_a_smooth_reference_satisfies_the_problem(problem: Problem, device: torc
     for label, points in sets.items():
         assert residual(problem, label, points) <= tolerance, label
     # One percent more is seen, by the equations or, where these are homogeneous, by the conditions.
-    assert max(residual(problem, label, points, 1.01) for label, points in sets.items()) > 1e-3
+    assert not sets or max(residual(problem, label, points, 1.01) for label, points in sets.items()) > 1e-3
 
 
 def test_a_smooth_reference_satisfies_the_constraints(problem: Problem) -> None:
@@ -148,8 +148,9 @@ NO_FINITE_ELEMENTS = {
 
 
 def test_finite_elements_apply_or_say_why_not(problem: Problem) -> None:
-    if problem.name in NO_FINITE_ELEMENTS:
-        with pytest.raises(KanpdeError, match=NO_FINITE_ELEMENTS[problem.name]):
+    why = NO_FINITE_ELEMENTS.get(problem.name, None if problem.equations else "one equation for each unknown")
+    if why is not None:
+        with pytest.raises(KanpdeError, match=why):
             ladder(problem)
     else:
         assert ladder(problem)

@@ -207,6 +207,29 @@ def draw_distributions(errors: Mapping[str, Sequence[float]], path: Path, title:
         save(figure, path)
 
 
+def draw_phases(networks: Mapping[str, Sequence[Mapping[str, Any]]], path: Path, title: str) -> None:
+    """Draw what networks were after each phase, a row of panels for each network and a column for each phase.
+
+    Rows have "phase", "x", "u" and the "reference".
+    """
+    phases = sorted({row["phase"] for rows in networks.values() for row in rows})
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(2.4 * len(phases) + 0.6, 2.0 * len(networks) + 0.8), layout="constrained")
+        grid = figure.subplots(len(networks), len(phases), squeeze=False, sharex=True, sharey=True)
+        for number, (name, rows) in enumerate(networks.items()):
+            for axes, phase in zip(grid[number], phases, strict=True):
+                shown = [row for row in rows if row["phase"] == phase]
+                x = [row["x"] for row in shown]
+                axes.plot(x, [row["reference"] for row in shown], color="0.7", linewidth=2)
+                axes.plot(x, [row["u"] for row in shown], color=COLOURS[number % len(COLOURS)], linewidth=1)
+                axes.set_ylim(-0.5, 1.5)
+                if number == 0:
+                    axes.set_title(f"phase {phase:g}")
+            grid[number][0].set_ylabel(name)
+        entries = [figure_line("all data", color="0.7", linewidth=2)]
+        finish(figure, title, [*entries, *(figure_line(n, color=COLOURS[i]) for i, n in enumerate(networks))], path)
+
+
 def panel_figure(count: int, columns: int = 2) -> tuple[Figure, list[Axes]]:
     """Return a figure with panels in rows, and the panels."""
     columns = min(columns, count)

@@ -104,6 +104,12 @@ class Ansatz:
         corrected._around, corrected._size = around, size
         return corrected
 
+    def about(self, problem: Problem) -> Ansatz:
+        """Return the ansatz for a problem that differs in its constraints only."""
+        other = copy.copy(self)
+        other.problem = problem
+        return other
+
     def _continue(self, box: Box) -> list[str]:
         """Take the initial values from the solution before; return the labels of the conditions that this replaces."""
         assert box.time is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import ceil, pi
 from sys import maxsize
 from typing import Any
@@ -63,6 +64,13 @@ GENERAL: dict[str, Any] = {"products": 12, "start_products": None, "degree": (9,
 """What differs for affine equations where the domain is no box: its factor is no product of functions."""
 PARAMETRIC: dict[str, Any] = {"products": 20, "start_products": None, "grid": 20, "start_grid": 5}
 """What differs for affine equations with parameters: a solution that is separable for each value is none for all."""
+DATA: dict[str, Any] = {**NONLINEAR, "products": 40, "start_products": 2, "grid": 64, "start_grid": 1}
+"""Where there are data alone: a function of few parameters that grows as long as that helps on held-out data."""
+STRUCTURES: tuple[tuple[tuple[int, ...], int, int, int], ...] = (((0,), 3, 7, 16), ((5, 2), 0, 5, 4))
+"""Sum nodes, product nodes, degree and most intervals of what is tried before on data: three separable functions, and
+deeper sums."""
+DATA_DEGREES = (7, 5, 3)
+"""Degrees for data, the first of which has polynomials in three nodes that need a quarter of the parameters."""
 PER_RADIUS = 3
 """Intervals of the first grid per smallest radius of a boundary: training does not find back from a coarser one."""
 UNSUITED = "settings with None: call suited(problem) first"
@@ -99,6 +107,8 @@ class KAN:
         draws all coefficients with the power law of Rigas et al. 2025 (exponents 0.25 and 0.75). Either way activations
         of deeper layers start as large as the grids.
     noise: standard deviation of white noise on the coefficients of the hidden layers ("linear").
+    alternatives: networks to train before this one on data alone; the one with the lowest held-out loss is the result.
+        `suited` fills them in where nothing is asked for.
     """
 
     width: Sequence[int] | None = None
@@ -114,6 +124,7 @@ class KAN:
     base: bool = False
     initial: str = "linear"
     noise: float | None = None
+    alternatives: Sequence[KAN] = ()
 
     name = "kan"
 
@@ -155,7 +166,8 @@ class KAN:
         that are refined evenly; more where the domain is no box, and where there are parameters. With two coordinates
         of a box more, on adaptive knots, are the second attempt. With one coordinate a node is a function of it, and
         there is one for each unknown. Nonlinear equations may form fronts: a few nodes to start with, whose number and
-        knots grow. Sums, if `width` asks for them: inputs of high degree and outer functions that are one cubic each,
+        knots grow. Data alone: the same from one or two nodes and one interval, with fewer parameters than half of the
+        data. Sums, if `width` asks for them: inputs of high degree and outer functions that are one cubic each,
         which can multiply functions of one variable.
         `docs/solvers.md` has the measurements.
         """
@@ -173,14 +185,25 @@ class KAN:
         elif separable(problem) and geometry.dimension == 2 and not geometry.parameters:
             separated = {**SEPARATED, "products": SEPARATED["products"] * count}
             affine, nonlinear = {**affine, **separated}, {**nonlinear, **separated}
-        by_equations = affine if problem.affine else nonlinear
-        choice = by_equations if self.width is None else SUMS
-        if self.width is None and problem.geometry.dimension == 1:
+        choice = affine if problem.affine else nonlinear
+        if not problem.equations:
+            choice = for_data(problem)
+        if self.width is not None:
+            choice = {
+                **SUMS,
+                **({"degree": (choice["degree"][0], 3), "start_grid": 1} if not problem.equations else {}),
+            }
+        elif problem.geometry.dimension == 1:
             choice = {**choice, **ONE_COORDINATE, "products": count}
         if self.products is not None:
             choice = {**choice, "start_products": None}
+        asked = self.width, self.grid, self.degree, self.products, self.parameters, self.knots
+        if not problem.equations and all(each is None for each in asked) and self.basis == "bspline":
+            others = self.alternatives or alternatives(problem)
+        else:
+            others = tuple(self.alternatives)
         missing = {name: value for name, value in choice.items() if getattr(self, name) is None}
-        return replace(self, **missing)
+        return replace(self, **missing, alternatives=tuple(other.suited(problem) for other in others))
 
     @property
     def grids(self) -> tuple[int, ...]:
@@ -245,6 +268,8 @@ class KAN:
         solution.
         """
         assert self.start_grid is not None, UNSUITED
+        if self.alternatives:
+            return [*self.alternatives, replace(self, alternatives=())]
         few, last = self.start_products, self.products or 0
         if few is None or (few >= last and not self.adaptive):
             return [self]
@@ -312,13 +337,49 @@ class KAN:
         return levelled(network, theta, 1 if self.initial == "linear" else 0)
 
 
+def for_data(problem: Problem) -> dict[str, Any]:
+    """Return the settings for data alone."""
+    most, count = max(problem.data // 2, 1), len(problem.unknowns)
+    nodes = 3 * count * problem.geometry.dimension
+    degree = next((k for k in DATA_DEGREES if 4 * nodes * (k + 1) <= most), DATA_DEGREES[-1])
+    more = {"products": DATA["products"] * count, "start_products": DATA["start_products"] * count}
+    return {**DATA, **more, "degree": (degree, 1), "parameters": most}
+
+
+def alternatives(problem: Problem) -> tuple[KAN, ...]:
+    """Return networks of few nodes for data in several coordinates, with at most half as many parameters as data."""
+    inputs, outputs, found = problem.geometry.dimension, len(problem.unknowns), []
+    for width, products, degree, most in STRUCTURES if inputs > 1 else ():
+        sums, linear = tuple(w * outputs for w in width), width == (0,)
+        nodes = [inputs, sums[0] + products * outputs, *sums[1:], outputs]
+        edges = [a * b for a, b in pairwise(nodes)]
+        room = problem.data // 2 - 2 * edges[1] if linear else problem.data // 2
+        intervals = room // (edges[0] if linear else sum(edges)) - degree
+        if intervals < 1:
+            continue
+        grid = 2 ** (min(intervals, most).bit_length() - 1)
+        found.append(
+            KAN(
+                width=sums,
+                products=products * outputs or None,
+                grid=(grid, 1) if linear else (grid,),
+                degree=(degree, 1) if linear else (degree,),
+                hidden_grid=1,
+                start_grid=1,
+                knots="uniform",
+                noise=AFFINE["noise"] if linear else SUMS["noise"],
+            )
+        )
+    return tuple(found)
+
+
 def separable(problem: Problem) -> bool:
     """Whether a network of one or two coordinates can be found by solving with all products of their splines.
 
-    One of them is not periodic, and nothing that all rows of residuals share enters the equations.
+    One of them is not periodic, there are equations, and nothing that all rows of residuals share enters them.
     """
     geometry = problem.geometry
-    if not isinstance(geometry, Box) or geometry.dimension > 2 or problem.scalars:
+    if not isinstance(geometry, Box) or geometry.dimension > 2 or problem.scalars or not problem.equations:
         return False
     return len(problem.periodic) < geometry.dimension
 

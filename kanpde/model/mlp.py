@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import sqrt
 from sys import maxsize
@@ -17,24 +17,40 @@ from kanpde.model.layer import Edges, Layer
 from kanpde.model.network import Network, Stage
 from kanpde.problem import Problem
 
+USUAL, WIDEST = 12, 24
+"""Units in each of two hidden layers, and how many there are at most for data."""
+
 
 @dataclass(frozen=True)
 class MLP:
-    """Settings of an MLP: numbers of hidden units per layer, and the activation ("tanh" or "sine")."""
+    """Settings of an MLP: numbers of hidden units per layer, and the activation ("tanh" or "sine").
 
-    width: Sequence[int] = (12, 12)
+    None lets `suited` choose the width: two layers of 12, or as many as data suffice for.
+    """
+
+    width: Sequence[int] | None = None
     activation: str = "tanh"
 
     name = "mlp"
 
     def __post_init__(self) -> None:
-        if not self.width or any(w < 1 for w in self.width):
+        if self.width is not None and (not self.width or any(w < 1 for w in self.width)):
             raise KanpdeError(f"width={list(self.width)}: give at least one hidden layer, each with at least one unit.")
         Activation(self.activation)
 
     def suited(self, problem: Problem) -> MLP:
-        """Return these settings, which suit any problem."""
-        return self
+        """Return these settings with two hidden layers of 12, or of fewer or more with half as many parameters as data.
+
+        The latter where there are no equations.
+        """
+        if self.width is not None:
+            return self
+        width = USUAL
+        if not problem.equations:
+            inputs, outputs = problem.geometry.dimension, len(problem.unknowns)
+            sizes = ((inputs + 1 + w + 1) * w + (w + 1) * outputs for w in range(2, WIDEST + 1))
+            width = 1 + sum(size <= problem.data // 2 for size in sizes)
+        return replace(self, width=(width, width))
 
     def check(self, order: int) -> None:
         """An MLP is smooth enough for any order."""
@@ -65,6 +81,7 @@ class MLP:
 
         `scalars` more outputs are constant.
         """
+        assert self.width is not None, "width None: call suited(problem) first"
         widths, one = (*self.width, outputs), lower.new_ones(1)
         first = tuple(
             Edges(Fourier(1, -one, one, constant=False) if i in periodic else Activation("identity"), i, i + 1)

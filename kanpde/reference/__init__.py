@@ -6,6 +6,7 @@ from kanpde.reference.exact import exact
 from kanpde.reference.family import Family, per_value
 from kanpde.reference.fem import FEM, ladder, solve_fem
 from kanpde.reference.harmonic import harmonic
+from kanpde.reference.pointwise import measured, pointwise
 from kanpde.reference.series import torsion_square
 from kanpde.reference.spectral import fourier
 from kanpde.reference.table import table
@@ -20,7 +21,9 @@ __all__ = [
     "fourier",
     "harmonic",
     "ladder",
+    "measured",
     "per_value",
+    "pointwise",
     "solve_fem",
     "table",
     "taylor_hood",
