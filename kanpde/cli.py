@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import copy
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import hydra
@@ -34,6 +36,7 @@ from kanpde.errors import KanpdeError, unknown_name
 from kanpde.experiments import EXPERIMENTS, NetworkJob, execute
 from kanpde.experiments import target as experiment_target
 from kanpde.march import slab_problems
+from kanpde.plot import save
 from kanpde.record import RunDirectory, digest
 from kanpde.report import write_report
 
@@ -54,7 +57,9 @@ GROUPS: dict[str, dict[str, type]] = {
     "sampling": {"default": kanpde.Sampling},
     "budget": {"default": kanpde.Budget},
 }
-COMMANDS = ("check", "collect", "list", "report")
+COMMANDS = ("check", "collect", "draw", "formula", "list", "report", "simplify")
+FORMS = {"text": "formula.md", "latex": "formula.tex", "python": "formula.py", "c": "formula.c"}
+"""The files in which `kanpde formula` finds what it prints."""
 
 
 class Refused(Exception):
@@ -81,18 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def dispatch(arguments: list[str]) -> int:
     """Run the command that the arguments name."""
-    if arguments[:1] in (["collect"], ["report"]) and not processes.is_first():
-        return 0
-    if arguments[:1] == ["list"]:
-        if len(arguments) > 1:
-            raise KanpdeError(f"'kanpde list' takes no arguments, got {' '.join(arguments[1:])}.")
-        list_problems()
-        return 0
-    if arguments[:1] == ["report"]:
-        run_report(arguments[1:])
-        return 0
-    if arguments[:1] == ["collect"]:
-        collect_runs(arguments[1:])
+    if arguments[:1] and arguments[0] in ALONE:
+        if processes.is_first():
+            ALONE[arguments[0]](arguments[1:])
         return 0
     for argument in arguments:
         key, _, value = argument.partition("=")
@@ -163,17 +159,114 @@ def run_experiment(config: dict[str, Any], directory: Path | None = None) -> Non
     execute(experiment, base, directory or (Path(job.out) if job.out else None), config)
 
 
+def options(arguments: list[str], command: str, known: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Return the directories and the options key=value of a command; raise KanpdeError for an option it has not."""
+    found: dict[str, str] = {}
+    directories = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if argument.startswith("-"):
+            raise KanpdeError(f"'kanpde {command}' has no option '{argument}': give DIR and {', '.join(known)}=...")
+        if not equals:
+            directories.append(argument)
+        elif key not in known:
+            raise unknown_name(f"option of 'kanpde {command}':", key, known)
+        elif key in found:
+            raise KanpdeError(f"{argument}: give {key} once.")
+        else:
+            found[key] = value
+    return directories, found
+
+
+def one_directory(directories: list[str], command: str) -> Path:
+    """Return the only directory of a command; raise KanpdeError for none or several."""
+    if len(directories) != 1:
+        raise KanpdeError(f"'kanpde {command}' takes the directory of one run, {len(directories)} were given.")
+    return RunDirectory.open(Path(directories[0]).expanduser()).path
+
+
 def collect_runs(arguments: list[str]) -> None:
     """Write one table of the runs in folders to the folder `out=DIR`, by default the one that holds them all."""
-    out = [argument.partition("=")[2] for argument in arguments if argument.startswith("out=")]
-    paths = [argument for argument in arguments if not argument.startswith("out=")]
-    if not paths or len(out) > 1:
+    paths, found = options(arguments, "collect", ("out",))
+    if not paths:
         raise KanpdeError("'kanpde collect' takes folders with runs and at most one out=DIR: kanpde collect runs")
-    folder = Path(out[0]) if out else common(run_directories(paths))
+    folder = Path(found["out"]) if "out" in found else common(run_directories(paths))
     folder.mkdir(parents=True, exist_ok=True)
     rows = collect(paths)
     table, data = write_table(rows, folder)
     print(f"{len(rows)} rows: {table} and {data}")
+
+
+def simplify_runs(arguments: list[str]) -> None:
+    """Find a formula for the solution of a run."""
+    from kanpde.simplified import simplify_run  # sympy takes a second to import
+
+    directories, found = options(arguments, "simplify", ("seconds",))
+    directory = one_directory(directories, "simplify")
+    simplify_run(reopened(directory), directory, number("seconds", found.get("seconds", "150")), print)
+
+
+def print_formula(arguments: list[str]) -> None:
+    """Print the formula that was found for a run, as text or code."""
+    from kanpde.simplified import read_formula
+
+    directories, found = options(arguments, "formula", ("as",))
+    form = found.get("as", "text")
+    if form not in FORMS:
+        raise unknown_name("form of a formula: as =", form, FORMS)
+    folder = Path(read_formula(one_directory(directories, "formula"))["folder"])
+    print((folder / FORMS[form]).read_text(encoding="utf-8").rstrip())
+
+
+def draw_run(arguments: list[str]) -> None:
+    """Draw one picture of a run, or its simplified network, to a file."""
+    from kanpde.simplified import draw_simplified
+
+    directories, found = options(arguments, "draw", ("what", "out"))
+    directory, what = one_directory(directories, "draw"), found.get("what", "network")
+    run = reopened(directory)
+    if what not in (*run.pictures, "formula"):
+        raise unknown_name("picture of this run", what, (*run.pictures, "formula"))
+    figure = draw_simplified(run, directory) if what == "formula" else run.draw(what)
+    path = Path(found.get("out", f"{what}.png"))
+    if path.exists():
+        raise KanpdeError(f"out={path}: there is such a file already, give another name.")
+    save(figure, path)
+    print(path)
+
+
+def reopened(directory: Path) -> kanpde.Run:
+    """Return the run in a directory, with its trained network, without measuring errors.
+
+    Raises KanpdeError for a run that has not come to its end.
+    """
+    folder = RunDirectory.open(directory)
+    config = folder.read_config()
+    if "experiment" in config or not {"problem", *GROUPS} <= set(config):
+        raise KanpdeError(
+            f"'{directory / 'config.yaml'}' is not the configuration of a run: give the directory of one."
+        )
+    if not folder.finished:
+        raise KanpdeError(f"'{directory}' is not finished: continue it with python -m kanpde resume={directory}")
+    if not folder.checkpoint.is_file():
+        raise KanpdeError(f"'{folder.checkpoint}' is missing, and with it the trained network: start the run anew.")
+    parts = {group: build(group, config[group]) for group in ("problem", *GROUPS)}
+    job = settings.call(Job, "the run", {key: value for key, value in config.items() if key not in parts})
+    shared = {key: getattr(job, key) for key in ("conditions", "slabs", "corrections", "seed", "device", "threads")}
+    with TemporaryDirectory() as temporary:  # `solve` writes its checkpoint again, and the run's own stays as it is
+        copied = copy(folder.checkpoint, temporary)
+        return kanpde.solve(**parts, **shared, checkpoint=Path(copied), measured=False)
+
+
+def number(key: str, text: str) -> float:
+    """Return the positive number of an option; raise KanpdeError for another text."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not value > 0:
+        raise KanpdeError(f"{key}={text}: give a positive number.")
+    return value
 
 
 def run_check(config: dict[str, Any]) -> None:
@@ -195,14 +288,8 @@ def run_check(config: dict[str, Any]) -> None:
 
 def run_report(arguments: list[str]) -> None:
     """Write the page about the runs in the directories that the arguments name, to out=FILE if that is among them."""
-    outs = [argument.partition("=")[2] for argument in arguments if argument.startswith("out=")]
-    directories = [argument for argument in arguments if not argument.startswith("out=")]
-    for argument in directories:
-        if argument.startswith("-"):
-            raise KanpdeError(f"'kanpde report' has no option '{argument}': give DIR... and, if you like, out=FILE.")
-    if len(outs) > 1:
-        raise KanpdeError(f"out={outs[1]}: there is one page, give out=FILE once.")
-    print(f"report: {write_report(directories, outs[0] if outs else None)}")
+    directories, found = options(arguments, "report", ("out",))
+    print(f"report: {write_report(directories, found.get('out'))}")
 
 
 def resume(text: str) -> None:
@@ -367,8 +454,10 @@ def report(error: KanpdeError) -> int:
     return 2
 
 
-def list_problems() -> None:
+def list_problems(arguments: list[str]) -> None:
     """Print the built-in problems, a line each."""
+    if arguments:
+        raise KanpdeError(f"'kanpde list' takes no arguments, got {' '.join(arguments)}.")
     names = library.problem_files()
     width = max(map(len, names))
     for name in names:
@@ -397,3 +486,14 @@ def print_check(problem: kanpde.Problem, rows: list[Row]) -> None:
         console.print(f"reference: {problem.reference.name}, own error {problem.reference.error:.1e}", markup=False)
         if any(row.residual is None for row in rows):
             console.print("not checked: the reference does not have all that is asked for, such as derivatives")
+
+
+ALONE: dict[str, Callable[[list[str]], None]] = {
+    "collect": collect_runs,
+    "draw": draw_run,
+    "formula": print_formula,
+    "list": list_problems,
+    "report": run_report,
+    "simplify": simplify_runs,
+}
+"""Commands without a configuration; of several processes the first one alone runs them."""

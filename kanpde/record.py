@@ -37,6 +37,8 @@ from kanpde.version import __version__
 Histories = Mapping[str, Sequence[Mapping[str, Any]]]
 """The rows of a history by method; a row has the columns of `HISTORY` but the first."""
 HISTORY = ("method", "slab", "correction", "stage", "iteration", "seconds", "loss", "held_out", "parameters")
+SIMPLIFIED = "simplified"
+"""The folder of a formula in that of its run, the first one's."""
 GRID = {1: 1001, 2: 201, 3: 51}
 """Points per axis of a sampled solution; odd, so that the middle of the box is among them."""
 RESIDUAL_CHUNK = 4096
@@ -323,6 +325,16 @@ class RunDirectory:
     def checkpoint(self) -> Path:
         """Where the checkpoint lies."""
         return self.path / "checkpoint.pt"
+
+    @property
+    def simplifications(self) -> list[Path]:
+        """The folders simplified, simplified-2, ... that `kanpde simplify` has left, the newest last."""
+        numbered = []
+        for folder in self.path.glob(f"{SIMPLIFIED}*"):
+            found = re.fullmatch(rf"{SIMPLIFIED}(?:-(\d+))?", folder.name)
+            if found:
+                numbered.append((int(found[1] or 1), folder))
+        return [folder for _, folder in sorted(numbered)]
 
     def picture(self, name: str) -> tuple[Path, Path]:
         """Return where a picture lies, as PNG and as PDF, and make the folder that holds them."""

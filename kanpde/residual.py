@@ -10,7 +10,7 @@ solve together each has the rows of its share of the points; losses and products
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import ceil
@@ -56,6 +56,19 @@ class Approximation(Protocol):
     def neighbours(self, points: Tensor) -> tuple[Tensor, list[slice]]: ...
     def first(self, indices: IndexSet, points: Tensor, parts: list[slice]) -> Any: ...
     def forward(self, theta: Tensor, indices: IndexSet, first: Any, reverse: bool = True) -> tuple[Tensor, Any]: ...
+
+
+class Differentiable(Approximation, Protocol):
+    """What a system needs besides: the factors of its Jacobian. A `Network` and a `Graph` have them."""
+
+    @property
+    def places(self) -> tuple[slice, ...]: ...
+    @property
+    def perceptron(self) -> bool: ...
+    def factors(
+        self, theta: Tensor, indices: IndexSet, first: Any, passed: Any, adjoint: Tensor
+    ) -> Sequence[LayerFactor]: ...
+    def directions(self, direction: Tensor) -> list[Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -221,7 +234,7 @@ class System(Residuals):
     def __init__(
         self,
         ansatz: Ansatz,
-        network: Network,
+        network: Differentiable,
         sets: Mapping[tuple[str, ...], PointSet],
         scales: Mapping[str, float],
     ) -> None:
@@ -246,11 +259,18 @@ class System(Residuals):
 
     def _last_factors(self, theta: Tensor) -> Iterator[tuple[Tensor, LayerFactor | Summed]]:
         """Yield for each batch and equation the residual rows (R,) and the last layer's factor."""
-        last = self.network.layers[-1].linear
+        last = layered(self.network).layers[-1].linear
         for batch, residuals, adjoints, first, passed in self.adjoints(theta):
             tape = passed[-1].tape
             for r, adjoint in zip(residuals, adjoints[..., :last], strict=True):
                 yield r, batch.summed(FirstFactor(adjoint, first) if tape is None else Factor(adjoint, tape.features))
+
+
+def layered(network: Differentiable) -> Network:
+    """Return a network that has layers; raise KanpdeError for a graph of single edges, which has none."""
+    if not isinstance(network, Network):
+        raise KanpdeError("this method needs a network of layers: use solver=levenberg_marquardt without projection.")
+    return network
 
 
 class Linearisation:

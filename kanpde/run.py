@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import inf, sqrt
 from pathlib import Path
 from time import monotonic, perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -43,6 +44,9 @@ from kanpde.sampling import Sampling
 from kanpde.solver import Auto, Solver
 from kanpde.threads import default_threads
 from kanpde.trace import Moment, Trace, each_of
+
+if TYPE_CHECKING:
+    from kanpde.interpret import Model, Simplified
 
 DEVICES = ("auto", "cpu", "cuda")
 PICTURES = ("solution", "volume", "slices", "convergence", "points", "network")
@@ -157,6 +161,49 @@ class Run:
             return draw_network(edges, names, problem.unknowns, problem.name, note)
         return draw_solution(self.sample, self.method.name, None if self.errors is None else self.errors.rel_l2)
 
+    @cached_property
+    def model(self) -> Model:
+        """What is inside the network, to look at and to change: see `kanpde.interpret.Model`.
+
+        Raises KanpdeError for several slabs or corrections, and for an MLP.
+        """
+        from kanpde.interpret import Model  # sympy takes a second to import
+
+        pieces = [piece for slab in self.solution.slabs for piece in slab]
+        if len(pieces) > 1:
+            raise KanpdeError(f"the solution has {len(pieces)} networks: look inside one with slabs=1, corrections=0.")
+        return Model.of(pieces[0].ansatz, pieces[0].network, pieces[0].theta)
+
+    def simplify(self, seconds: float = 150.0, say: Callable[[str], None] = lambda line: None) -> Simplified:
+        """Return a formula for the solution, fitted with the residuals; raise NoFormula if none is good enough.
+
+        `run.simplify().model.formula()` has it. See `kanpde.interpret.simplify`.
+        """
+        from kanpde.interpret import simplify
+
+        names = self.problem.geometry.names
+
+        def values(points: Tensor) -> Tensor:
+            return self.taylor(Points.of(names, points), IndexSet(names))[0]
+
+        return simplify(
+            self.problem, values, self.residual, scalars=self.scalars, like=self.theta, seconds=seconds, say=say
+        )
+
+    @property
+    def residual(self) -> float:
+        """The least relative residual that the networks of all slabs had on held-out points."""
+        least: dict[int, float] = {}
+        for row in self.history:
+            if row["held_out"] == row["held_out"]:
+                least[row["slab"]] = min(row["held_out"], least.get(row["slab"], inf))
+        if least:
+            return sqrt(2 * max(least.values()))
+        from kanpde.interpret.refit import relative_residual  # of a network that was converged to begin with
+
+        pieces = [piece for slab in self.solution.slabs for piece in slab]
+        return max(relative_residual(piece.network, piece.theta, piece.ansatz) for piece in pieces)
+
     def plot(self, path: str | Path = "solution.png", what: str = "solution") -> Path:
         """Draw one of the `pictures` to a .png, .pdf or .svg file and return its path."""
         save(self.draw(what), path)
@@ -194,6 +241,7 @@ def solve(
     progress: Progress | None = None,
     checkpoint: Path | None = None,
     trace: bool = False,
+    measured: bool = True,
     start: Run | None = None,
 ) -> Run:
     """Train `model` on `problem` (or the name or path of one) and return the run with its errors.
@@ -205,6 +253,7 @@ def solve(
     that is written while training goes on; if it is there already, training goes on from it and ends as if never
     interrupted. trace: measure errors of what had been found during training too, after it; of a training that goes on
     from a checkpoint since then. It is for one slab without corrections.
+    measured: whether errors and the time of an evaluation are measured after training.
     start: a run of the same model on the same domain whose network is trained on, in its last stage, instead of random
     starts: on other data, or on a problem with other numbers. It is for one slab without corrections.
     In a block of `processes.together` the points are divided among processes. All return the solution; the first one
@@ -241,7 +290,7 @@ def solve(
         model.name, len(solution.theta), None, {}, march.iterations, march.stopped, found_scalars(problem, solution)
     )
     run = Run(problem, solution, untold, tuple(march.history))
-    if not processes.is_first():
+    if not (measured and processes.is_first()):
         return run
     seconds = {"setup": setup, "train": march.seconds, "evaluate_1e5": evaluation_seconds(run.taylor, problem)}
     method = replace(untold, seconds=seconds)

@@ -12,7 +12,7 @@ from kanpde.errors import KanpdeError
 from kanpde.field import Points
 from kanpde.floats import TINY
 from kanpde.geometry import Box, Geometry
-from kanpde.model import Ansatz, Network
+from kanpde.model import Ansatz, Graph, Network
 from kanpde.model.tensor import TensorSplines
 from kanpde.multiindex import IndexSet
 from kanpde.residual import Residuals, System, residual_scales
@@ -80,13 +80,13 @@ class Collocation:
         self._trained, self._held_out = map(ansatz.about, ansatz.problem.divided())
         self.scales = scales or residual_scales(ansatz, self._sets("sobol", HELD_OUT_LEAST, HELD_OUT_SEED, geometry))
 
-    def count(self, network: Network | TensorSplines, draws: int) -> int:
+    def count(self, network: Network | Graph | TensorSplines, draws: int) -> int:
         """Return the number of interior points of the `draws`-th draw of a stage; each has twice as many."""
         return self.sampling.interior_count(network.parameters) * 2**draws
 
     def system(
         self,
-        network: Network,
+        network: Network | Graph,
         theta: Tensor,
         stage: int,
         draws: int,
@@ -107,7 +107,7 @@ class Collocation:
             sets[labels] = earlier(sets[labels], self._domain(horizon), gamma)
         return System(self._trained, network, sets, self.scales)
 
-    def held_out(self, network: Network, draws: int, horizon: float = 1.0) -> System:
+    def held_out(self, network: Network | Graph, draws: int, horizon: float = 1.0) -> System:
         """Return the residuals on the held-out points, or on held-out data where there are no equations."""
         count, geometry = self._held_out_count(network, draws), self._domain(horizon)
         seed, grids = HELD_OUT_SEED + self.seed, self._grids(network, horizon)
@@ -153,7 +153,7 @@ class Collocation:
         sets = self._sets("sobol", count, seed, self._box(splines), splines.grids(), soft=self._soft(splines))
         return Residuals(self.ansatz, splines, sets, self.scales)
 
-    def _held_out_count(self, network: Network | TensorSplines, draws: int) -> int:
+    def _held_out_count(self, network: Network | Graph | TensorSplines, draws: int) -> int:
         return max(HELD_OUT_LEAST, self.count(network, draws) // 2)
 
     def _box(self, splines: TensorSplines) -> Box:
@@ -219,7 +219,7 @@ class Collocation:
             sets[(label,)] = draw(patches, geometry.names, rule, boundary, seed + 31 * number, self.like)
         return sets
 
-    def _grids(self, network: Network, horizon: float) -> list[Tensor | None] | None:
+    def _grids(self, network: Network | Graph, horizon: float) -> list[Tensor | None] | None:
         """Return the network's breaks in the part of the domain where points lie, if that is a box."""
         geometry = self.ansatz.problem.geometry
         if not isinstance(geometry, Box):
@@ -235,7 +235,7 @@ class Collocation:
     def _adapted(
         self,
         sets: dict[tuple[str, ...], PointSet],
-        network: Network,
+        network: Network | Graph,
         theta: Tensor,
         chosen: int,
         seed: int,

@@ -60,7 +60,7 @@ def test_unknowns_are_those_that_the_data_name() -> None:
     assert seen(lambda p, q, at: p * q).unknowns == ("p", "q")
     assert seen("v").order == 0
     assert seen(lambda p, at: p.d("x")).order == 1
-    with pytest.raises(KanpdeError, match="has no equations: give equations=.*, or only data to fit"):
+    with pytest.raises(KanpdeError, match=r"has no equations: give equations=.*, or only data to fit"):
         Problem(SQUARE)
 
 
@@ -172,7 +172,7 @@ def test_a_fit_goes_on_from_another_one(run: Run) -> None:
     assert run.errors is not None
     assert ahead.errors is not None
     assert ahead.errors.rel_l2 <= 2 * run.errors.rel_l2
-    with pytest.raises(KanpdeError, match="start: it has a network of .* parameters"):
+    with pytest.raises(KanpdeError, match=r"start: it has a network of .* parameters"):
         solve(problem(), MLP(width=(3,)), ONE_START, budget=steps, threads=1, start=run)
 
 

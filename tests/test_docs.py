@@ -189,6 +189,17 @@ def test_python_of_the_page_on_data_runs(capsys: pytest.CaptureFixture[str]) -> 
     assert value == pytest.approx(0.4987, abs=0.05)
 
 
+def test_python_of_the_page_on_interpretation_runs(with_files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scripts = blocks("docs/interpretation.md", "python")
+    assert len(scripts) == 4
+    for script in scripts:
+        exec(compile(script, "interpretation.md", "exec"), {})
+    said = capsys.readouterr().out
+    for part in ("{'u': sin(pi*x)*sin(pi*y**2)}", "['exact', 'exact', 'exact', 'exact', 'exact']", "double u(double x"):
+        assert part in said
+    assert Path("formula.png").is_file()
+
+
 def test_python_of_the_page_on_geometry_runs(capsys: pytest.CaptureFixture[str]) -> None:
     (script,) = [body for body in blocks("docs/geometry.md", "python") if "def problem(" not in body]
     exec(compile(script, "geometry.md", "exec"), {})
@@ -336,7 +347,7 @@ def test_the_picture_of_the_readme_is_small() -> None:
 
 
 def test_there_are_notebooks() -> None:
-    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05"]
+    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05", "06"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

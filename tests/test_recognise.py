@@ -199,6 +199,16 @@ def test_functions_that_cannot_be_defined_are_left_out() -> None:
     assert [f.function.name for f in suggest(X, torch.exp(X), library(own, "exp"))] == ["exp"]
 
 
+def test_trials_that_overflow_are_not_taken() -> None:
+    """A fit of functions that grow fast, far from where they were sampled: warnings are errors in tests."""
+    z = torch.linspace(-6, 1, 200, dtype=torch.float64)
+    y = 1.8 * torch.exp(-1.4 * z) - 1e5
+    found = suggest(z, y, library("exp", "cosh", "sech", "sech^2", "gauss"), 5)
+    assert {"exp", "cosh"} >= {found[0].function.name}
+    assert all(float(torch.isfinite(each.values(z)).all()) for each in found)
+    assert found[0].error < 1e-6
+
+
 def test_bad_data_are_refused() -> None:
     sine = torch.sin(X)
     with pytest.raises(KanpdeError, match="the data are constant, 2"):

@@ -59,6 +59,34 @@ def leave(path, methods, problem="poisson2d", pictures=True, reference=REFERENCE
     return path
 
 
+def leave_formula(path, number=1, **changed):
+    """Leave what `kanpde simplify` leaves, but for the model."""
+    folder = path / ("simplified" if number == 1 else f"simplified-{number}")
+    folder.mkdir()
+    rows = [
+        {"label": "poisson", "kind": "equation", "verdict": "exact", "size": 0.0, "reason": ""},
+        {"label": "walls at x-", "kind": "dirichlet", "verdict": "to rounding", "size": 3e-17, "reason": NASTY},
+    ]
+    document = {
+        "problem": "poisson2d",
+        "formula": {"u": "sin(pi*x)/2", "v": "x"},
+        "latex": "\\begin{aligned}\nu &= \\frac{\\sin{\\left(\\pi x \\right)}}{2} \\\\\nv &= x\n\\end{aligned}",
+        "verdict": "to rounding",
+        "statements": rows,
+        "residual": 2e-16,
+        "rel_l2": 3e-16,
+        "parameters_of_network": 1252,
+        "constants_left": 1,
+        "seconds": 12.34,
+        "steps": ["one step", NASTY],
+        **changed,
+    }
+    (folder / "formula.json").write_text(json.dumps(document))
+    (folder / "formula.py").write_text("def u(x): pass")
+    (folder / "network.png").write_bytes(picture())
+    return folder
+
+
 @pytest.fixture
 def runs(tmp_path):
     """Three runs: two that differ in seed and grid, and one of another problem that has not ended."""
@@ -271,6 +299,48 @@ def test_a_damaged_table_of_an_experiment_is_named(experiment, runs, content):
     assert "results.csv' cannot be read" in Page(write_report([runs])).text
 
 
+def test_the_newest_formula_of_a_run_is_shown(runs):
+    leave_formula(runs / "one", formula={"u": "x"}, latex="u = x")
+    leave_formula(runs / "one", 10)
+    leave_formula(runs / "one", 9, formula=None, reason="none")
+    path = write_report([runs / "one"])
+    page = Page(path)
+    assert "u = sin(pi*x)/2" in page.text
+    assert ["poisson", "equation", "exact", "0", ""] in page.cells
+    (walls,) = [row for row in page.cells if row[:1] == ["walls at x-"]]
+    assert walls[1:4] == ["dirichlet", "to rounding", "3.0e-17"]
+    assert walls[4].startswith(NASTY)
+    for part in ("Verdict: to rounding", "2.0e-16", "3.0e-16", "12.3 s", "1,252 parameters", "numbers: 1", "one step"):
+        assert part in page.text
+    drawn = [image for image in page.all("img") if image["src"].startswith("data:image/svg+xml;base64,")]
+    assert [image["alt"] for image in drawn] == ["u = sin(pi*x)/2", "v = x"]
+    assert "simplified-10/formula.py" in [link["href"] for link in page.all("a")]
+    assert len(page.all("script")) == 1
+    assert path.read_bytes() == write_report([runs / "one"]).read_bytes()
+
+
+def test_what_cannot_be_drawn_is_text(runs):
+    cases = r"u = \begin{cases} x & \text{for}\: x > 0 \end{cases}"
+    leave_formula(runs / "one", formula={"u": "Piecewise((x, x > 0))"}, latex=cases, rel_l2=None)
+    page = Page(write_report([runs / "one"]))
+    assert "u = Piecewise((x, x > 0))" in page.text
+    assert not any("svg" in image["src"] for image in page.all("img"))
+
+
+def test_why_there_is_no_formula_is_told(runs):
+    leave_formula(runs / "one", formula=None, reason=f"no sum {NASTY}")
+    page = Page(write_report([runs / "one"]))
+    assert f"No formula was found: no sum {NASTY}" in page.text
+    assert len(page.all("script")) == 1
+
+
+@pytest.mark.parametrize("changed", [{"residual": None}, {"statements": [{}]}, {"latex": "u = x"}, {"formula": 7}])
+def test_a_damaged_formula_is_named(runs, changed):
+    leave_formula(runs / "one", **changed)
+    with pytest.raises(KanpdeError, match=r"simplified/formula.json' cannot be read"):
+        write_report([runs / "one"])
+
+
 def test_medians_over_seeds(tmp_path):
     for seed, error in enumerate((3e-6, 1e-6, 2e-6)):
         leave(tmp_path / f"runs/{seed}", [method("kan", error), method("mlp", 1e-12)], seed=seed, pictures=False)
@@ -343,7 +413,7 @@ def test_bad_directories_and_pages(runs, tmp_path, capsys):
         (["nowhere"], "there is no directory 'nowhere'"),
         ([str(tmp_path / "empty")], "no run is in"),
         (["-m", str(runs)], "has no option '-m'"),
-        ([str(runs), "out=a", "out=b"], "give out=FILE once"),
+        ([str(runs), "out=a", "out=b"], "give out once"),
         ([str(runs), f"out={tmp_path / 'none' / 'a.html'}"], "cannot be written"),
         ([str(runs), f"out={tmp_path}"], "cannot be written"),
     ):
@@ -438,11 +508,13 @@ def test_tables_are_sorted_by_clicks(runs, opened):
 @pytest.mark.parametrize("width", [400, 1280])
 def test_a_window_of_any_width_needs_no_scrolling_to_the_side(runs, opened, width):
     open_page, wrong = opened
+    leave_formula(runs / "one", formula={"u": "x" * 300, "v": "x"})
     RunDirectory(runs / "one").write_config({"problem": {"name": "poisson2d"}, "long": "x" * 500})
     page = open_page(write_report([runs]), width)
     for details in page.query_selector_all("details summary"):
         details.click()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert all(page.evaluate("[...document.images].map(image => image.naturalWidth)"))
     assert wrong == []
 
 

@@ -17,6 +17,10 @@ class Basis(ABC):
     def taylor(self, z: Tensor, order: int) -> Tensor:
         """Return B_g^(m)(z) / m! for m = 0..order at inputs z (N, I), as (order + 1, N, I, K)."""
 
+    @abstractmethod
+    def of_input(self, i: int) -> Basis:
+        """Return the basis of one of the inputs."""
+
 
 class Learnable(Basis):
     """A basis that resolves the functions on the edges of a KAN, and that can be exchanged for a richer one."""

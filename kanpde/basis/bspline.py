@@ -151,6 +151,9 @@ class BSpline(Learnable):
             dense = dense.scatter(-1, places.expand(local.shape), local)
         return dense.permute(2, 0, 1, 3)
 
+    def of_input(self, i: int) -> BSpline:
+        return BSpline(self.degree, self.knots[i : i + 1], self.periodic)
+
     def local(self, z: Tensor, order: int) -> tuple[Tensor, Tensor]:
         """Return the derivatives / m! (N, I, m, k + 1), m = 0..order, that may not vanish at z (N, I), and intervals.
 

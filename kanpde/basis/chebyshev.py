@@ -43,6 +43,9 @@ class Chebyshev(Learnable):
         values = torch.stack([torch.stack(row) for row in rows[: self.size]], dim=-1)
         return values * (slope ** torch.arange(order + 1, dtype=z.dtype, device=z.device)[:, None])[:, None, :, None]
 
+    def of_input(self, i: int) -> Chebyshev:
+        return Chebyshev(self.degree, self.start[i : i + 1], self.end[i : i + 1])
+
     def ramp(self) -> Tensor:
         coefficients = self.start.new_zeros(len(self.start), self.size)
         coefficients[:, 0] = 0.5 * (self.start + self.end)

@@ -45,6 +45,9 @@ class Fourier(Learnable):
             values.append(torch.cat([torch.stack(waves, dim=-1).flatten(-2), constant], dim=-1))
         return torch.stack(values)
 
+    def of_input(self, i: int) -> Fourier:
+        return Fourier(self.harmonics, self.start[i : i + 1], self.end[i : i + 1], self.constant)
+
     def ramp(self) -> Tensor:
         """Return the coefficients of the first sine."""
         return torch.eye(1, self.size, dtype=self.start.dtype, device=self.start.device).expand(len(self.start), -1)

@@ -47,6 +47,11 @@ class Candidate:
     distance: float
     complexity: float
 
+    @property
+    def spelled(self) -> tuple[str, str, float, float]:
+        """The function as names and constants of a few digits."""
+        return self.outer.name, self.inner.name if self.inner else "", round(self.a, 6), round(self.b, 6)
+
     def values(self, x: Tensor) -> Tensor:
         """Return the function at x, of any shape."""
         return self.outer(self.a * (x if self.inner is None else self.inner(x)) + self.b)
@@ -215,6 +220,8 @@ class Fit:
         return affine(self.c, self.function.expression(affine(self.a, x, self.b)), self.d)
 
 
+FAR = 1e60
+"""The residual of trials that leave the domain of a function, or overflow."""
 EXACT = 1e-8
 """Relative errors below this one are equally good."""
 
@@ -292,7 +299,8 @@ def refined(x: Tensor, y: Tensor, start: Candidate, weights: Tensor, spread: flo
         return value, slope
 
     def residual(p: np.ndarray) -> np.ndarray:
-        return root * (p[-2] * model(p, 0)[0] + p[-1] - data) / spread
+        found = root * (p[-2] * model(p, 0)[0] + p[-1] - data) / spread
+        return np.nan_to_num(found, nan=FAR, posinf=FAR, neginf=-FAR).clip(-FAR, FAR)
 
     def jacobian(p: np.ndarray) -> np.ndarray:
         value, (slope,) = model(p, 1)
@@ -310,16 +318,17 @@ def refined(x: Tensor, y: Tensor, start: Candidate, weights: Tensor, spread: flo
             break
         if loss == "linear":
             kept = np.abs(residual(p)) <= 4 * bend
-        p = least_squares(
-            lambda p, kept=kept: residual(p)[kept],
-            p,
-            lambda p, kept=kept: jacobian(p)[kept],
-            x_scale="jac",
-            loss=loss,
-            f_scale=bend,
-            xtol=1e-14,
-            max_nfev=30,
-        ).x
+        with np.errstate(all="ignore"):  # trials may overflow; they are not taken
+            p = least_squares(
+                lambda p, kept=kept: residual(p)[kept],
+                p,
+                lambda p, kept=kept: jacobian(p)[kept],
+                x_scale="jac",
+                loss=loss,
+                f_scale=bend,
+                xtol=1e-14,
+                max_nfev=30,
+            ).x
     error = sqrt(float(huber(residual(p))[0].sum()))
     constants[free] = p[:-2]
     a, b = constants.tolist()

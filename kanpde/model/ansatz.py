@@ -12,6 +12,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from torch import Tensor
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.field import Points, evaluate, taylor_coefficients
 from kanpde.geometry import Box
+from kanpde.model.graph import Graph
 from kanpde.model.network import Network
 from kanpde.model.surfaces import Surfaces, change_since, function_of, places
 from kanpde.multiindex import IndexSet, MultiIndex
@@ -291,9 +293,10 @@ class Ansatz:
                 lift[c] = moving * found[wanted.position[index]]
         return lift
 
-    def taylor(self, network: Network, theta: Tensor, at: Points, indices: IndexSet) -> Tensor:
+    def taylor(self, network: Network | Graph, theta: Tensor, at: Points, indices: IndexSet) -> Tensor:
         """Return the solution's Taylor coefficients (C, N, U) at points."""
-        output, _ = network.forward(theta, indices, network.first(indices, at.array()), reverse=False)
+        features: Any = network.first(indices, at.array())
+        output, _ = network.forward(theta, indices, features, reverse=False)
         return self.frame(indices, at).solution(output)
 
 

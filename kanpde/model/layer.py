@@ -103,6 +103,19 @@ class Layer:
         ends = list(accumulate(sizes))
         return [(i, slice(end - size, end)) for i, end, size in zip(inputs, ends, sizes, strict=True)]
 
+    def of_input(self, i: int) -> tuple[list[Basis], list[int]]:
+        """Return the bases on the edges from input i, each for this one, and the numbers of their features."""
+        bases: list[Basis] = []
+        features: list[int] = []
+        start = 0
+        for edges in self.edges:
+            if edges.first <= i < edges.last:
+                bases.append(edges.basis.of_input(i - edges.first))
+                own = start + (i - edges.first) * edges.basis.size
+                features += range(own, own + edges.basis.size)
+            start += edges.features
+        return bases, features
+
     def forward(self, indices: IndexSet, z: Tensor, reverse: bool = True) -> Tape:
         """Return the features of inputs z (C, N, I), with what the reverse pass needs unless `reverse` is False."""
         powers = indices.powers(z)

@@ -59,6 +59,11 @@ class Network:
         """Numbers that are held for each point and channel."""
         return sum(layer.features + layer.linear for layer in self.layers)
 
+    @property
+    def perceptron(self) -> bool:
+        """Whether its layers have biases, as those of an MLP."""
+        return any(layer.bias for layer in self.layers)
+
     @cached_property
     def places(self) -> tuple[slice, ...]:
         """Where each layer's weights stand in the flat parameter vector; the last layer enters linearly."""

@@ -4,11 +4,13 @@ from matplotlib.figure import Figure
 
 from kanpde.plot.comparison import draw_comparison
 from kanpde.plot.convergence import draw_convergence
+from kanpde.plot.formula import draw_formula
+from kanpde.plot.graph import draw_graph
 from kanpde.plot.maps import draw_solution
 from kanpde.plot.network import draw_network
 from kanpde.plot.points import draw_points
 from kanpde.plot.slices import draw_slices, has_slices
-from kanpde.plot.style import COLOURS, DIVERGING, SEQUENTIAL, STYLE, as_png, save, styled
+from kanpde.plot.style import COLOURS, DIVERGING, SEQUENTIAL, STYLE, as_png, as_svg, save, styled
 from kanpde.plot.volume import can_render, draw_volume, has_volume
 
 __all__ = [
@@ -18,9 +20,12 @@ __all__ = [
     "STYLE",
     "Figure",
     "as_png",
+    "as_svg",
     "can_render",
     "draw_comparison",
     "draw_convergence",
+    "draw_formula",
+    "draw_graph",
     "draw_network",
     "draw_points",
     "draw_slices",

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, Rectangle
 from numpy.typing import NDArray
 
 from kanpde.edges import LayerEdges
-from kanpde.plot.style import COLOURS, styled
+from kanpde.plot.parts import RADIUS, SIGNS, draw_curve, draw_node, line
+from kanpde.plot.style import styled
 
 MOST_NODES = 8
 """Nodes of a layer that are shown, the most important ones."""
 MOST_FUNCTIONS = 16
 """Functions of a deeper layer that are shown, the most important ones."""
-WIDTH, HEIGHT = 1.15, 0.46
+WIDTH = 1.15
 """Of the box of a function, in inches."""
 ROW, GAP, REACH = 0.64, 0.42, 1.5
 """Between the middles of rows, between boxes of a row, and of the lines between layers, in inches."""
-RADIUS = 0.13
-FLAT = 1e-9
-"""Range, relative to its values, of a function that is drawn as a constant: the rest is rounding."""
 SIDE, TOP, BOTTOM, LINE = 0.45, 1.0, 0.85, 0.2
 
 
@@ -142,19 +137,17 @@ def _draw_first(
         x = start + i * (WIDTH + GAP)
         low, high = (f"{float(layer.arguments[end, i]):.4g}".replace("-", "\N{MINUS SIGN}") for end in (0, -1))
         axes.plot([x - 0.14, x - 0.14], [ys[-1], top], color="0.6", linewidth=1, zorder=1)
-        axes.add_patch(Circle((x - 0.14, top), RADIUS, facecolor="white", edgecolor="0.2", zorder=3))
-        axes.text(x - 0.14, top, name, ha="center", va="center", fontsize=9, zorder=4)
+        draw_node(axes, x - 0.14, top, name, size=9)
         axes.text(x + 0.06, top + 0.02, f"{low} to {high}", va="center", fontsize=8, color="0.35")
         for y, number in zip(ys, kept, strict=True):
             axes.plot([x - 0.14, x], [y, y], color="0.6", linewidth=1, zorder=1)
             _draw_function(axes, layer, (i, number), x, y)
             if i + 1 < len(inputs):
-                sign = r"$\times$" if number >= layer.sums else "$+$"
-                axes.text(x + WIDTH + (GAP - 0.14) / 2, y, sign, ha="center", va="center", fontsize=10)
+                axes.text(x + WIDTH + (GAP - 0.14) / 2, y, _sign(layer, number), ha="center", va="center", fontsize=10)
     nodes = [Node(number, end, y) for y, number in zip(ys, kept, strict=True)]
     for node in nodes:
         axes.plot([end - GAP, end], [node.y, node.y], color="0.6", linewidth=1, zorder=1)
-        _draw_node(axes, node, node.number >= layer.sums)
+        draw_node(axes, node.x, node.y, _sign(layer, node.number))
     return nodes
 
 
@@ -179,7 +172,7 @@ def _draw_layer(
     for node in nodes:
         for source in before:
             edge = source.number, node.number
-            style = _line(float(layer.edges[edge]) / most)
+            style = line(float(layer.edges[edge]) / most)
             if edge in places:
                 left = source.x + REACH
                 axes.plot([source.x, left], [source.y, places[edge]], zorder=1, **style)
@@ -187,26 +180,13 @@ def _draw_layer(
                 _draw_function(axes, layer, edge, left, places[edge])
             elif straight[edge]:
                 axes.plot([source.x, node.x], [source.y, node.y], zorder=1, **style)
-        _draw_node(axes, node, node.number >= layer.sums)
+        draw_node(axes, node.x, node.y, _sign(layer, node.number))
     return nodes
 
 
-def _line(importance: float) -> dict[str, Any]:
-    """Return how to draw a line of an importance between 0 and 1."""
-    importance = min(max(importance, 0.0), 1.0) if importance == importance else 0.0
-    dark, light = np.array(to_rgb(COLOURS[0])), np.array(to_rgb("0.85"))
-    strength = importance**0.5
-    return {
-        "color": tuple(light + strength * (dark - light)),
-        "linewidth": 0.4 + 3.6 * importance,
-        "solid_capstyle": "round",
-    }
-
-
-def _draw_node(axes: Axes, node: Node, product: bool) -> None:
-    axes.add_patch(Circle((node.x, node.y), RADIUS, facecolor="white", edgecolor="0.2", zorder=3))
-    sign = r"$\times$" if product else "$+$"
-    axes.text(node.x, node.y, sign, ha="center", va="center", fontsize=10, zorder=4)
+def _sign(layer: LayerEdges, node: int) -> str:
+    """Return the sign of a node of a layer."""
+    return SIGNS["product" if node >= layer.sums else "sum"]
 
 
 def _write_shares(axes: Axes, nodes: Sequence[Node], share: NDArray[np.float64]) -> None:
@@ -220,20 +200,5 @@ def _write_shares(axes: Axes, nodes: Sequence[Node], share: NDArray[np.float64])
 def _draw_function(axes: Axes, layer: LayerEdges, edge: tuple[int, int], left: float, y: float) -> None:
     """Draw the function of an edge in a box whose left side has its middle at (left, y)."""
     i, node = edge
-    x, values = layer.arguments[:, i].numpy(), layer.values[:, i, node].numpy()
-    axes.add_patch(Rectangle((left, y - HEIGHT / 2), WIDTH, HEIGHT, facecolor="white", edgecolor="0.5", linewidth=0.6))
-    low, high = float(values.min()), float(values.max())
-    room = max(high - low, FLAT * max(abs(low), abs(high))) or 1.0
-
-    def across(z: NDArray[np.float64]) -> NDArray[np.float64]:
-        return left + WIDTH * (z - x[0]) / ((x[-1] - x[0]) or 1.0)
-
-    def up(value: NDArray[np.float64]) -> NDArray[np.float64]:
-        return y + 0.84 * HEIGHT * (value - (low + high) / 2) / room
-
-    if low <= 0 <= high:
-        axes.plot([left, left + WIDTH], [float(up(np.zeros(1))[0])] * 2, color="0.75", linewidth=0.6, zorder=2)
-    knots = layer.knots[i].numpy()
-    inside = knots[(knots > x[0]) & (knots < x[-1])]
-    axes.vlines(across(inside), y - HEIGHT / 2, y - HEIGHT / 2 + 0.05, color="0.5", linewidth=0.4, zorder=2)
-    axes.plot(across(x), up(values), color=COLOURS[0], linewidth=1.1, zorder=2)
+    x, values, knots = layer.arguments[:, i], layer.values[:, i, node], layer.knots[i]
+    draw_curve(axes, x.numpy(), values.numpy(), knots.numpy(), (left, y), WIDTH)

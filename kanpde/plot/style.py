@@ -150,7 +150,18 @@ def scale(values: NDArray[np.float64]) -> tuple[float, str]:
 @styled
 def as_png(figure: Figure) -> bytes:
     """Return a figure as the content of a PNG file."""
+    return _content(figure, ".png")
+
+
+@styled
+def as_svg(figure: Figure) -> bytes:
+    """Return a figure as the content of an SVG file that needs no fonts."""
+    with matplotlib.rc_context({"svg.fonttype": "path"}):
+        return _content(figure, ".svg")
+
+
+def _content(figure: Figure, kind: str) -> bytes:
     FigureCanvasAgg(figure)
     content = BytesIO()
-    figure.savefig(content, format="png", metadata=FORMATS[".png"])
+    figure.savefig(content, format=kind[1:], metadata=FORMATS[kind])
     return content.getvalue()

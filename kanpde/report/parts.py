@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from kanpde.plot import Figure, as_svg
+
 NAME = "report.html"
 PNG = b"\x89PNG\r\n\x1a\n"
 HEADER = 24
@@ -74,6 +76,13 @@ def embedded(content: bytes, caption: str, links: Sequence[tuple[str, str]] = ()
     width, height = struct.unpack(">II", content[HEADER - 8 : HEADER])
     source = "data:image/png;base64," + b64encode(content).decode()
     return Shown(source, round(width * 96 / 150), round(height * 96 / 150), caption, links)
+
+
+def drawn(figure: Figure, caption: str) -> Shown:
+    """Return a figure as an SVG file in the page."""
+    width, height = figure.get_size_inches()
+    source = "data:image/svg+xml;base64," + b64encode(as_svg(figure)).decode()
+    return Shown(source, round(96 * width), round(96 * height), caption)
 
 
 def picture_of(path: Path, caption: str, base: Path) -> Shown | None:

@@ -14,6 +14,7 @@ from kanpde.errors import KanpdeError
 from kanpde.metrics import Method, ranks
 from kanpde.plot import as_png, draw_comparison
 from kanpde.record import RunDirectory
+from kanpde.report.formula import LeftFormula, formula_section, read_formula
 from kanpde.report.parts import Cell, Column, Shown, counted, embedded, environment, files, measured, picture_of, timed
 
 CAPTIONS = {
@@ -33,13 +34,14 @@ SAME_EVERYWHERE = ("out", "problem.name", "problem._target_", "pictures", "seed"
 
 @dataclass(frozen=True)
 class Left:
-    """What a run has left, as read from its directory: config.yaml and, as far as there are any, results."""
+    """What a run has left, as read from its directory: config.yaml and, if there are any, results and a formula."""
 
     directory: Path
     name: str
     config: dict[str, Any]
     document: dict[str, Any]
     methods: list[Method]
+    formula: LeftFormula | None = None
 
     @property
     def problem(self) -> str:
@@ -66,7 +68,7 @@ def read_run(directory: Path, name: str) -> Left:
     config, results = folder.read_config(), directory / "results.json"
     if not results.is_file():
         return Left(directory, name, config, {}, [])
-    left = Left(directory, name, config, folder.read_results(), finished_methods(folder))
+    left = Left(directory, name, config, folder.read_results(), finished_methods(folder), read_formula(folder))
     try:
         reference_line(left)
         for row in method_rows([left], [], directory):
@@ -205,6 +207,7 @@ def section(run: Left, number: int, base: Path) -> dict[str, Any]:
         "notes": list(notes(run)),
         "pictures": pictures,
         "without_pictures": missing,
+        "formula": None if run.formula is None else formula_section(run.formula, base),
         "environment": list(environment(run.document.get("environment") or {})),
         "configuration": RunDirectory(run.directory).configuration,
         "files": list(files(run.directory, base)),

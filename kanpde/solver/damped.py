@@ -202,5 +202,5 @@ class DampedGaussNewton(Solver):
 
 
 def fall(system: System) -> float:
-    """Return what lambda falls to in an iteration, at most. Only layers of MLPs have a bias."""
-    return FALL_OF_MLP if any(layer.bias for layer in system.network.layers) else FALL
+    """Return what lambda falls to in an iteration, at most."""
+    return FALL_OF_MLP if system.network.perceptron else FALL

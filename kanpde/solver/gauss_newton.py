@@ -12,7 +12,7 @@ from torch import Tensor
 from kanpde.errors import KanpdeError
 from kanpde.linalg import Cholesky, Solve, cholesky, finite, lsmr
 from kanpde.model import Factor, Network, plain
-from kanpde.residual import Linearisation, System
+from kanpde.residual import Linearisation, System, layered
 from kanpde.solver.damped import DampedGaussNewton
 
 JITTER = 1e-13
@@ -59,7 +59,7 @@ class GaussNewton(DampedGaussNewton):
     def prepared(
         self, system: System, theta: Tensor, linearisation: Linearisation, memory: dict[str, Any]
     ) -> dict[str, Any]:
-        blocks = partition(system.network, self.whole, self.block)
+        blocks = partition(layered(system.network), self.whole, self.block)
         grams = block_grams(linearisation, blocks, self.rows, system.rows)
         diagonal = theta.new_zeros(len(theta))
         for part, gram in zip(blocks, grams, strict=True):

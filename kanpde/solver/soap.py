@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kanpde.errors import KanpdeError
 from kanpde.model import Change
-from kanpde.residual import System
+from kanpde.residual import System, layered
 from kanpde.solver.base import Solver, State
 from kanpde.solver.first_order import LOSS_SCALE
 
@@ -50,7 +50,7 @@ class SOAP(Solver):
     def step(self, system: System, state: State) -> State:
         from pytorch_optimizer import SOAP as Optimiser
 
-        m, network = state.memory, system.network
+        m, network = state.memory, layered(system.network)
         weights = [w.clone().requires_grad_() for w in network.weights(state.theta)]
         for w, gradient in zip(weights, network.weights(m["gradient"]), strict=True):
             w.grad = LOSS_SCALE * gradient

@@ -1,0 +1,188 @@
+"""From a trained network to a formula: find the structure, fit its constants with the residual, make them simple.
+
+Every step is kept only if the residuals of the problem allow it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import log
+from time import perf_counter
+
+import sympy
+import torch
+from torch import Tensor
+
+from kanpde.basis.elementary import ELEMENTARY, Elementary
+from kanpde.errors import KanpdeError
+from kanpde.geometry import Box, Geometry
+from kanpde.interpret.build import graph_of
+from kanpde.interpret.model import Model
+from kanpde.interpret.refit import Refit, refit
+from kanpde.interpret.snap import with_simple_constants
+from kanpde.interpret.structure import Structure, structures
+from kanpde.model import Ansatz, Graph
+from kanpde.problem import Problem
+
+Solution = Callable[[Tensor], Tensor]
+"""Values (N, U) at points (N, d)."""
+Say = Callable[[str], None]
+
+LEAST, MOST = 1e-9, 3e-2
+"""The tolerances that a relative residual of a network is taken for."""
+WORSE = 10.0
+"""A formula may leave a residual so many times that of the network, or as much as rounding does."""
+ROUNDING = 1e-12
+BETTER = 1e-3
+"""A formula whose residual is this part of that of the network is the solution, and others are not tried."""
+ATTEMPTS = 8
+"""Structures of an unknown that are fitted, at most."""
+PARTS = (1.0, 0.6)
+"""Parts of the domain, about its middle, in which structures are looked for: near an end F^-1 may be singular."""
+ROWS = 1000
+"""The number of residuals that a formula is judged by."""
+
+
+@dataclass(frozen=True)
+class Simplified:
+    """A model whose edges are all elementary functions, in place of a network.
+
+    residual: relative, on held-out points, of the formula. steps: what was done, a line each.
+    """
+
+    model: Model
+    residual: float
+    steps: tuple[str, ...]
+
+
+class NoFormula(KanpdeError):
+    """No formula was found; the message says how far it went."""
+
+
+def simplify(
+    problem: Problem,
+    solution: Solution,
+    residual: float,
+    *,
+    library: Mapping[str, Elementary] = ELEMENTARY,
+    scalars: Mapping[str, float] | None = None,
+    like: Tensor,
+    seed: int = 0,
+    seconds: float = 150.0,
+    say: Say = lambda line: None,
+) -> Simplified:
+    """Return a formula for the solution of a problem that a network has found, with a relative `residual`.
+
+    It is searched for among sums of products of elementary functions of one coordinate each, behind an outer function:
+    see `structures`. The conditions are not imposed, but residuals like the equations. The reference is not used.
+    Raises NoFormula if no formula leaves a residual as small as that of the network.
+    """
+    begin = perf_counter()
+    steps: list[str] = []
+
+    def note(line: str) -> None:
+        steps.append(line)
+        say(line)
+
+    box = inner_box(problem.geometry)
+    lower, upper = torch.tensor(box.lower, dtype=torch.float64), torch.tensor(box.upper, dtype=torch.float64)
+    tolerance = min(max(residual, LEAST), MOST)
+    note(f"the network leaves a relative residual of {residual:.1e}")
+    choices = []
+    for number, unknown in enumerate(problem.unknowns):
+        share = (seconds - (perf_counter() - begin)) / (len(problem.unknowns) - number)
+        found: list[Structure] = []
+        for part in PARTS:
+            middle, half = (lower + upper) / 2, part * (upper - lower) / 2
+            found += structures(
+                lambda points, n=number: solution(points)[:, n],  # type: ignore[misc]
+                middle - half,
+                middle + half,
+                tolerance,
+                library,
+                seed,
+                share / len(PARTS),
+            )[:ATTEMPTS]
+            if any(structure.level == 0 for structure in found):
+                break
+        if not found:
+            raise NoFormula(f"no sum of a few products of elementary functions is '{unknown}' to {tolerance:.0e}.")
+        for structure in found:
+            note(f"{unknown}: {described(structure, problem.geometry.names)}, to {structure.error:.1e}")
+        choices.append(found)
+    ansatz = Ansatz(problem, "soft")
+    known = scalars or {}
+    units = [(known.get(name, scalar.start) - scalar.start) / scalar.size for name, scalar in problem.scalars.items()]
+    whole = like.new_tensor(problem.geometry.lower), like.new_tensor(problem.geometry.upper)
+    enough = max(WORSE * residual, ROUNDING)
+    fits: list[tuple[float, Refit]] = []
+    for attempt in range(max(map(len, choices))):
+        chosen = [own[min(attempt, len(own) - 1)] for own in choices]
+        graph = with_scalars(graph_of(chosen, *whole), units)
+        try:
+            fitted = refit(graph, ansatz, seed=seed, seconds=max(1.0, seconds - (perf_counter() - begin)))
+        except KanpdeError as error:  # a function that is not defined in all of the domain
+            note(f"left out: {error}")
+            continue
+        note(f"refit of {graph.parameters} constants: relative residual {fitted.before:.1e} -> {fitted.after:.1e}")
+        fits.append((score(fitted, chosen), fitted))
+        if fitted.after <= max(BETTER * residual, ROUNDING) or perf_counter() - begin > seconds:
+            break
+    if not fits:
+        raise NoFormula("no formula that was found in a part of the domain is defined in all of it.")
+    _, best = min(fits, key=lambda each: each[0])
+    if not best.after <= enough:
+        raise NoFormula(
+            f"the best formula leaves a relative residual of {best.after:.1e}, more than {WORSE:g} times the"
+            f" {residual:.1e} of the network."
+        )
+    rest = max(1.0, seconds - (perf_counter() - begin))
+    graph, left = with_simple_constants(best.graph, ansatz, max(best.after, ROUNDING), seed, note, rest)
+    return Simplified(Model(problem, ansatz, graph, seed), left, tuple(steps))
+
+
+def score(fitted: Refit, chosen: Sequence[Structure]) -> float:
+    """Return how a formula is judged: n log(residual^2) + log(n) complexity (Schwarz 1978), less is better."""
+    complexity = sum(structure.complexity for structure in chosen)
+    return ROWS * 2 * log(max(fitted.after, ROUNDING)) + log(ROWS) * complexity
+
+
+def described(structure: Structure, names: Sequence[str]) -> str:
+    """Return a structure in words: the functions of each coordinate, and how many products there are."""
+    parts = []
+    for name, functions in zip(names, structure.functions, strict=True):
+        used = {k for term in structure.terms for i, k in term.functions if names[i] == name}
+        parts += [shown(functions[k].expression(sympy.Symbol(name))) for k in sorted(used)]
+    outer = "" if structure.outer.name == "x" else f"{structure.outer.name} of "
+    return f"{outer}{len(structure.terms)} terms of {', '.join(parts) or '1'}"
+
+
+def shown(expression: sympy.Basic) -> str:
+    """Return an expression with constants of four digits."""
+    return str(expression.xreplace({number: sympy.Float(number, 4) for number in expression.atoms(sympy.Float)}))
+
+
+def with_scalars(graph: Graph, scalars: Sequence[float]) -> Graph:
+    """Return the graph with unknown scalars, which are trained from these values, in units of their sizes."""
+    values = graph.values.new_tensor(list(scalars))
+    mask = torch.ones(len(values), dtype=torch.bool, device=graph.trained.device)
+    return replace(
+        graph, values=torch.cat([values, graph.values]), trained=torch.cat([mask, graph.trained]), scalars=len(values)
+    )
+
+
+def inner_box(geometry: Geometry) -> Box:
+    """Return a box inside a domain, as large as a few trials find; the domain itself if it is one."""
+    if isinstance(geometry, Box):
+        return geometry
+    lower, upper = torch.tensor(geometry.lower, dtype=torch.float64), torch.tensor(geometry.upper, dtype=torch.float64)
+    unit = torch.quasirandom.SobolEngine(geometry.dimension).draw(256, dtype=torch.float64) * 2 - 1
+    centres = torch.cat([((lower + upper) / 2)[None], geometry.sample(63)])
+    for size in (1.0, 0.8, 0.65, 0.5, 0.4, 0.3, 0.2, 0.1):
+        half = size * (upper - lower) / 2
+        for centre in centres:
+            if bool(geometry.contains(centre + half * unit).all()):
+                ends = zip(geometry.names, (centre - half).tolist(), (centre + half).tolist(), strict=True)
+                return Box(**{name: (a, b) for name, a, b in ends})
+    raise NoFormula("the domain holds no box in which slices of the solution could be taken.")
