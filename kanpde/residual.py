@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from math import ceil
+from math import ceil, isfinite
 from typing import Any, Protocol
 
 import torch
@@ -22,11 +22,12 @@ from torch import Tensor
 from kanpde import processes
 from kanpde.constraint import Groups
 from kanpde.errors import KanpdeError
-from kanpde.field import Field, Points
+from kanpde.field import Field, Points, evaluate
 from kanpde.model.ansatz import Ansatz, Frame
 from kanpde.model.factor import Factor, Factors, FirstFactor, LayerFactor, Summed, jacobian_blocks, plain
 from kanpde.model.network import Network
 from kanpde.multiindex import IndexSet
+from kanpde.problem import Condition
 from kanpde.sampling import PointSet
 
 CHUNK_ENTRIES = 6_000_000
@@ -415,11 +416,13 @@ def residual_scales(ansatz: Ansatz, sets: Mapping[tuple[str, ...], PointSet]) ->
     """
     problem = ansatz.problem
     scales = {}
+    inside = next(iter(sets.values())).at
     for labels, points in sets.items():
         fields, largest = untrained(ansatz, labels, points.at)
         for label in labels:
             r = problem.residual_function(label)(*fields, points.at)
             refuse_not_finite(label, r, points.at)
+            largest = max(largest, elsewhere(problem.conditions.get(label), inside))
             scales[label] = scale_of(float((points.weights * r.square()).sum().sqrt()), largest)
     like = next((points.weights for points in sets.values()), torch.zeros((), dtype=torch.float64))
     for label, constraint in problem.constraints.items():
@@ -432,6 +435,21 @@ def residual_scales(ansatz: Ansatz, sets: Mapping[tuple[str, ...], PointSet]) ->
         spread = 0.0 if problem.equations else float((missed - missed.mean()).square().mean().sqrt())
         scales[label] = scale_of(spread if spread > ROUNDING * size else size, largest)
     return scales
+
+
+def elsewhere(condition: Condition | None, inside: Points) -> float:
+    """Return the largest value of the data of a condition inside the domain; 0 where they are none or not known there.
+
+    sin(pi x) is 1.2e-16 at x = 1: data that are so much smaller on the boundary than inside are rounding.
+    """
+    value = getattr(condition, "value", None)
+    if not callable(value):
+        return 0.0
+    try:
+        size = float(evaluate(value, inside).abs().max())
+    except KanpdeError:
+        return 0.0
+    return size if isfinite(size) else 0.0
 
 
 def untrained(ansatz: Ansatz, labels: tuple[str, ...], at: Points) -> tuple[list[Field], float]:

@@ -33,7 +33,8 @@ from kanpde.constraint import MEAN_NODES, Constraint
 from kanpde.model import Ansatz
 from kanpde.problem import Condition
 from kanpde.residual import System, residual_scales
-from kanpde.sampling import draw
+from kanpde.sampling import Sampling, draw
+from kanpde.training_points import Collocation
 
 SQUARE = Box(x=(-1, 1), y=(-1, 1))
 WALLS: dict[str, Condition] = {"walls": dirichlet("all", 0.0)}
@@ -318,3 +319,17 @@ def test_a_source_that_is_not_finite_is_refused_with_its_place(value: float) -> 
     problem = Problem(SQUARE, {"poisson": lambda u, at: u.d("xx") - source(at)}, WALLS)
     with pytest.raises(KanpdeError, match=r"'poisson' is not finite at x=0\.\d+, y=-0\.\d+: check the source term"):
         scales_of(problem)
+
+
+def test_data_that_are_rounding_on_the_boundary_have_no_size() -> None:
+    problem = Problem(
+        geometry=Box(x=(-1, 1), y=(-1, 1)),
+        equations={"poisson": lambda u, at: u.d("xx") + u.d("yy") - torch.sin(torch.pi * at.x)},
+        conditions={
+            "walls": dirichlet("x", lambda at: torch.sin(torch.pi * at.x)),
+            "top": dirichlet("y+", lambda at: 1e-13 * at.x),
+        },
+    )
+    collocation = Collocation(Ansatz(problem, "soft"), Sampling(), 0, torch.zeros(1, dtype=torch.float64))
+    assert collocation.scales["walls"] == 1.0
+    assert 0 < collocation.scales["top"] < 1e-12

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import log
+from math import inf, log
 from time import perf_counter
 
 import sympy
@@ -31,13 +31,16 @@ Say = Callable[[str], None]
 
 LEAST, MOST = 1e-9, 3e-2
 """The tolerances that a relative residual of a network is taken for."""
-WORSE = 10.0
+WORSE, WORSE_DATA = 10.0, 1.2
 """A formula may leave a residual so many times that of the network, or as much as rounding does."""
 ROUNDING = 1e-12
 BETTER = 1e-3
 """A formula whose residual is this part of that of the network is the solution, and others are not tried."""
 ATTEMPTS = 8
 """Structures of an unknown that are fitted, at most."""
+FINER, FINER_DATA = (1.0,), (1.0, 0.1)
+"""What errors of a solution are taken for, in units of its residual, one after the other. That of data may be noise,
+which a network averages out."""
 PARTS = (1.0, 0.6)
 """Parts of the domain, about its middle, in which structures are looked for: near an end F^-1 may be singular."""
 ROWS = 1000
@@ -87,59 +90,69 @@ def simplify(
 
     box = inner_box(problem.geometry)
     lower, upper = torch.tensor(box.lower, dtype=torch.float64), torch.tensor(box.upper, dtype=torch.float64)
-    tolerance = min(max(residual, LEAST), MOST)
     note(f"the network leaves a relative residual of {residual:.1e}")
-    choices = []
-    for number, unknown in enumerate(problem.unknowns):
-        share = (seconds - (perf_counter() - begin)) / (len(problem.unknowns) - number)
-        found: list[Structure] = []
-        for part in PARTS:
-            middle, half = (lower + upper) / 2, part * (upper - lower) / 2
-            found += structures(
-                lambda points, n=number: solution(points)[:, n],  # type: ignore[misc]
+    ansatz = Ansatz(problem, "soft")
+    known = scalars or {}
+    units = [(known.get(name, scalar.start) - scalar.start) / scalar.size for name, scalar in problem.scalars.items()]
+    whole = like.new_tensor(problem.geometry.lower), like.new_tensor(problem.geometry.upper)
+    worse = WORSE if problem.equations else WORSE_DATA
+    enough, ample = max(worse * residual, ROUNDING), max(BETTER * residual, ROUNDING)
+    fits: list[tuple[float, Refit]] = []
+    missing = ""
+    rounds = [(finer, part) for part in PARTS for finer in (FINER if problem.equations else FINER_DATA)]
+    for number, (finer, part) in enumerate(rounds):
+        left = seconds - (perf_counter() - begin)
+        reached = min((fitted.after for _, fitted in fits), default=inf)
+        first = finer == rounds[0][0]
+        if left < 0 or reached <= (enough if first else ample):
+            break
+        middle, half = (lower + upper) / 2, part * (upper - lower) / 2
+        tolerance = min(max(finer * residual, LEAST), MOST)
+        choices = []
+        for u, unknown in enumerate(problem.unknowns):
+            share = left / (len(rounds) - number) / len(problem.unknowns)
+            found = structures(
+                lambda points, u=u: solution(points)[:, u],  # type: ignore[misc]
                 middle - half,
                 middle + half,
                 tolerance,
                 library,
                 seed,
-                share / len(PARTS),
+                share,
             )[:ATTEMPTS]
-            if any(structure.level == 0 for structure in found):
+            if not found:
+                missing = f"no sum of a few products of elementary functions is '{unknown}' to {tolerance:.0e}"
                 break
-        if not found:
-            raise NoFormula(f"no sum of a few products of elementary functions is '{unknown}' to {tolerance:.0e}.")
-        for structure in found:
-            note(f"{unknown}: {described(structure, problem.geometry.names)}, to {structure.error:.1e}")
-        choices.append(found)
-    ansatz = Ansatz(problem, "soft")
-    known = scalars or {}
-    units = [(known.get(name, scalar.start) - scalar.start) / scalar.size for name, scalar in problem.scalars.items()]
-    whole = like.new_tensor(problem.geometry.lower), like.new_tensor(problem.geometry.upper)
-    enough = max(WORSE * residual, ROUNDING)
-    fits: list[tuple[float, Refit]] = []
-    for attempt in range(max(map(len, choices))):
-        chosen = [own[min(attempt, len(own) - 1)] for own in choices]
-        graph = with_scalars(graph_of(chosen, *whole), units)
-        try:
-            fitted = refit(graph, ansatz, seed=seed, seconds=max(1.0, seconds - (perf_counter() - begin)))
-        except KanpdeError as error:  # a function that is not defined in all of the domain
-            note(f"left out: {error}")
+            choices.append(found)
+        if len(choices) < len(problem.unknowns):
             continue
-        note(f"refit of {graph.parameters} constants: relative residual {fitted.before:.1e} -> {fitted.after:.1e}")
-        fits.append((score(fitted, chosen), fitted))
-        if fitted.after <= max(BETTER * residual, ROUNDING) or perf_counter() - begin > seconds:
-            break
+        for attempt in range(max(map(len, choices))):
+            chosen = [own[min(attempt, len(own) - 1)] for own in choices]
+            graph = with_scalars(graph_of(chosen, *whole), units)
+            try:
+                fitted = refit(graph, ansatz, seed=seed, seconds=max(1.0, seconds - (perf_counter() - begin)))
+            except KanpdeError as error:  # a function that is not defined in all of the domain
+                note(f"left out: {error}")
+                missing = "no formula that was found in a part of the domain is defined in all of it"
+                continue
+            pairs = zip(problem.unknowns, chosen, strict=True)
+            what = "; ".join(f"{unknown}: {described(s, problem.geometry.names)}" for unknown, s in pairs)
+            count = f"{graph.parameters} constant{'' if graph.parameters == 1 else 's'}"
+            note(f"{what}: {count}, relative residual {fitted.before:.1e}, after a refit {fitted.after:.1e}")
+            fits.append((score(fitted, chosen), fitted))
+            if fitted.after <= ample or perf_counter() - begin > seconds:
+                break
     if not fits:
-        raise NoFormula("no formula that was found in a part of the domain is defined in all of it.")
+        raise NoFormula(f"{missing or 'the time was too short'}.")
     _, best = min(fits, key=lambda each: each[0])
     if not best.after <= enough:
         raise NoFormula(
-            f"the best formula leaves a relative residual of {best.after:.1e}, more than {WORSE:g} times the"
+            f"the best formula leaves a relative residual of {best.after:.1e}, more than {worse:g} times the"
             f" {residual:.1e} of the network."
         )
     rest = max(1.0, seconds - (perf_counter() - begin))
-    graph, left = with_simple_constants(best.graph, ansatz, max(best.after, ROUNDING), seed, note, rest)
-    return Simplified(Model(problem, ansatz, graph, seed), left, tuple(steps))
+    graph, after = with_simple_constants(best.graph, ansatz, max(best.after, ROUNDING), seed, note, rest)
+    return Simplified(Model(problem, ansatz, graph, seed), after, tuple(steps))
 
 
 def score(fitted: Refit, chosen: Sequence[Structure]) -> float:
@@ -155,7 +168,8 @@ def described(structure: Structure, names: Sequence[str]) -> str:
         used = {k for term in structure.terms for i, k in term.functions if names[i] == name}
         parts += [shown(functions[k].expression(sympy.Symbol(name))) for k in sorted(used)]
     outer = "" if structure.outer.name == "x" else f"{structure.outer.name} of "
-    return f"{outer}{len(structure.terms)} terms of {', '.join(parts) or '1'}"
+    count = len(structure.terms)
+    return f"{outer}{count} term{'' if count == 1 else 's'} of {', '.join(parts) or '1'}"
 
 
 def shown(expression: sympy.Basic) -> str:
