@@ -555,11 +555,10 @@ class Trainer:
         return state
 
     def _offer(self, network: Network, theta: Tensor, held_out: float) -> None:
-        """Keep what has the lowest held-out loss so far, but nothing that runs away between data."""
-        if not self.problem.equations and self.collocation.wildness(network, theta) > WILD:
-            held_out = inf
+        """Keep what has the lowest held-out loss so far, but what runs away between data only if all does."""
+        wild = not self.problem.equations and self.collocation.wildness(network, theta) > WILD
         p = self.position
-        found = better(p.best, network, theta, held_out)
+        found = better(p.best, network, theta, held_out, wild)
         if found is not p.best:
             p.best = {**found, "attempt": p.attempt}
 
@@ -600,9 +599,14 @@ class Trainer:
             self._checkpoint({"position": dict(vars(self.position))})
 
 
-def better(best: dict[str, Any] | None, network: Network, theta: Tensor, held_out: float) -> dict[str, Any]:
-    """Return what has the lower held-out loss: the best so far, or a network with its parameters (P,)."""
+def better(
+    best: dict[str, Any] | None, network: Network, theta: Tensor, held_out: float, wild: bool = False
+) -> dict[str, Any]:
+    """Return what has the lower held-out loss: the best so far, or a network with its parameters (P,).
+
+    One that is wild is never better than one that is not.
+    """
     held_out = held_out if isfinite(held_out) else inf
-    if best is None or held_out < best["held_out"]:
-        return {"held_out": held_out, "theta": theta, "bases": network.saved()}
+    if best is None or (wild, held_out) < (best.get("wild", False), best["held_out"]):
+        return {"held_out": held_out, "theta": theta, "bases": network.saved(), "wild": wild}
     return best
