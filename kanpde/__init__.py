@@ -4,7 +4,7 @@
 from kanpde.threads import default_threads  # before PyTorch is loaded
 
 # isort: on
-from kanpde.constraint import difference, mean, observe, sampled
+from kanpde.constraint import classify, difference, mean, observe, sampled
 from kanpde.errors import KanpdeError
 from kanpde.field import Field, Points
 from kanpde.geometry import Ball, Box, Disk, Ellipse, LShape, Mesh, Polygon, Triangle, parameter
@@ -58,6 +58,7 @@ __all__ = [
     "SelfScaledBroyden",
     "Triangle",
     "__version__",
+    "classify",
     "condition",
     "default_threads",
     "difference",

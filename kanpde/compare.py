@@ -301,6 +301,7 @@ def finished_methods(folder: RunDirectory) -> list[Method]:
                         values: math.nan if error is None else error
                         for values, error in row.get("rel_l2_at_values", {}).items()
                     },
+                    verdict=row.get("verdict", ""),
                 ),
                 seconds=row["seconds"],
                 iterations=row["iterations"],

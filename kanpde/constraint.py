@@ -6,6 +6,7 @@ quadrature rule, a difference between two faces a pair of points.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -28,6 +29,10 @@ MEAN_NODES = {1: 64, 2: 24, 3: 12}
 """Gauss nodes along each coordinate in space, by the number of these coordinates."""
 HELD_OUT, HELD_OUT_SEED = 0.1, 271_828
 """Part of the observations that are not trained on where there is nothing else to judge a network by."""
+SMOOTHING = 0.01
+"""Probability of the other label that a label stands for."""
+NEAR = 0.01
+"""Distance from the best logit up to which rows are a series, whose error relative to the row is below 1e-10."""
 MEAN_POINTS = 4096
 """Points of a mean where there is no product of Gauss rules."""
 
@@ -55,13 +60,24 @@ class Groups:
         """Return the groups from the start of a slice to its end."""
         k = self.coefficients.shape[1]
         at = self.at.part(slice(some.start * k, some.stop * k))
-        return Groups(at, self.coefficients[some], self.values[some])
+        return replace(self, at=at, coefficients=self.coefficients[some], values=self.values[some])
 
     def to(self, like: Tensor) -> Groups:
         """Return the same on the device of a tensor."""
-        return Groups(
-            Points.of(self.at.names, self.at.array().to(like)), self.coefficients.to(like), self.values.to(like)
-        )
+        at = Points.of(self.at.names, self.at.array().to(like))
+        return replace(self, at=at, coefficients=self.coefficients.to(like), values=self.values.to(like))
+
+
+@dataclass(frozen=True, eq=False)
+class Signed(Groups):
+    """Points of two classes, whose values are -1 and 1; the sums at them are logits, see `deviance`."""
+
+    smoothing: float
+
+    def sums(self, g: Tensor) -> Tensor:
+        """Return the rows (m,) whose half square sum is the cross-entropy of smoothed labels less its least value."""
+        logits = (g.view(self.coefficients.shape) * self.coefficients).sum(dim=1)
+        return self.values * deviance(self.values * logits, self.smoothing)
 
 
 @dataclass(frozen=True)
@@ -74,6 +90,8 @@ class Constraint(ABC):
     of: str | Function | None
     weight: float
     kind: ClassVar[str]
+    affine: ClassVar[bool] = True
+    """Whether rows are affine in `of`."""
 
     @property
     def tolerance(self) -> float:
@@ -137,6 +155,19 @@ class Observation(Constraint):
         if not self.source and set(wanted) != set(self.names):
             raise KanpdeError(f"observations have the coordinates {', '.join(self.names)}: give {listed}.")
         return [self.names.index(name) for name in wanted]
+
+
+@dataclass(frozen=True, eq=False)
+class Classes(Observation):
+    """Labels 0 and 1 at points, of which `of` is the logit; see `classify`."""
+
+    smoothing: float = 0.0
+    kind = "classes"
+    affine = False
+
+    def groups(self, geometry: Geometry) -> Groups:
+        found = super().groups(geometry)
+        return Signed(found.at, found.coefficients, 2 * found.values - 1, self.smoothing)
 
 
 @dataclass(frozen=True)
@@ -228,6 +259,46 @@ def observe(
     if not noise >= 0:
         raise KanpdeError(f"noise={noise}: a standard deviation is not negative.")
     return Observation(of, weight, array, data, names, noise, source)
+
+
+def classify(
+    points: Any, labels: Any, of: str | Function | None = None, *, smoothing: float = SMOOTHING, weight: float = 1.0
+) -> Classes:
+    """Return the constraint that `of` is the logit of labels (N,), 0 or 1: that of label 1 has the probability
+    1 / (1 + exp(-u)), of which the cross-entropy is the loss.
+
+    points: as for `observe`; `labels` may be the name of a column as its `values` are.
+    smoothing: the probability of the other label, in (0, 0.5), that a label stands for: where classes can be divided
+        the logit grows to log(1 / smoothing - 1), and not for ever. Rows are deviance residuals, so that least squares
+        apply (McCullagh and Nelder 1989, section 2.4.3).
+    Raises KanpdeError for other labels, for those of one class only, and for what `observe` refuses.
+    """
+    if not 0 < smoothing < 0.5:
+        raise KanpdeError(f"smoothing={smoothing}: give the probability of the other label, between 0 and 0.5.")
+    read = observe(points, labels, of, weight=weight)
+    found = read.values.unique().tolist()
+    if found != [0.0, 1.0]:
+        listed = ", ".join(f"{value:g}" for value in found[:5])
+        raise KanpdeError(f"classify: the labels are {listed}{', ...' if len(found) > 5 else ''}: give 0 and 1, both.")
+    return Classes(of, weight, read.points, read.values, read.names, 0.0, read.source, smoothing)
+
+
+def deviance(z: Tensor, smoothing: float) -> Tensor:
+    """Return r (N,) with r^2 / 2 = log(1 + e^-z) + e z less its least value, and the sign of z less the best z.
+
+    With e for `smoothing` the best z is log(1 / e - 1). With t for it less z this is K(t) - e t, where K is the cumulant
+    generating function log(1 + e (exp(t) - 1)) of a label; r is a smooth function of z that descends in t.
+    """
+    variance, skew = smoothing * (1 - smoothing), 1 - 2 * smoothing
+    t = math.log(1 / smoothing - 1) - z
+    near = t.abs() < NEAR
+    # Each form has an argument in its own range, so that its derivative is finite where it is not taken.
+    s = torch.where(near, t, 0.0)
+    series = 1 + skew * s / 3 + (1 - 6 * variance) * s**2 / 12 + skew * (1 - 12 * variance) * s**3 / 60
+    far = torch.where(near, 1.0, t)
+    shift = math.log(smoothing / (1 - smoothing))
+    excess = math.log1p(-smoothing) + torch.logaddexp(far + shift, torch.zeros_like(far)) - smoothing * far
+    return -torch.where(near, s * (variance * series).sqrt(), far.sign() * (2 * excess).sqrt())
 
 
 def sampled(

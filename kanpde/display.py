@@ -72,6 +72,9 @@ class Display:
             self.say("no reference: errors are not known")
             return
         self.say(f"reference: {reference.name}, own relative L2 error {reference.error:.1e} ({reference.error_source})")
+        for method in methods:
+            if method.errors is not None and method.errors.verdict:
+                self.say(f"{method.name}: {method.errors.verdict}")
         if any(method.errors is not None and method.errors.at_floor for method in methods):
             self.say("at the floor: not above the reference's own error, so such methods are not ranked")
 

@@ -38,7 +38,7 @@ class Errors:
     Several unknowns share each of these; `each` has the relative L2 error of every unknown by its name. With parameters
     they are over their values as well, without derivatives by them, and `at_values` has the relative L2 error at each
     value, by its text, "nu = 0.01". An error that cannot be measured is nan, and `note` says why. `floor` is the
-    reference's own relative L2 error.
+    reference's own relative L2 error. `verdict` is what the reference says besides, such as how many classes are right.
     """
 
     rel_l2: float
@@ -48,6 +48,7 @@ class Errors:
     each: Mapping[str, float] = field(default_factory=dict)
     floor: float = 0.0
     at_values: Mapping[str, float] = field(default_factory=dict)
+    verdict: str = ""
 
     @property
     def at_floor(self) -> bool:
@@ -118,7 +119,8 @@ class ErrorMeasure:
 
     def of(self, taylor: Taylor) -> Errors:
         """Return the errors of a solution; an unknown whose reference is zero has no relative error of its own."""
-        difference = self._evaluate(taylor, "the solution") - self.expected
+        found = self._evaluate(taylor, "the solution")
+        difference = self.reference.compared(found) - self.expected
         rel_h1 = math.nan if self.note else self._relative(difference, self.expected)
         each = {
             name: self._relative(difference[:1, :, [i]], self.expected[:1, :, [i]])
@@ -126,7 +128,8 @@ class ErrorMeasure:
         }
         rel_l2 = self._relative(difference[:1], self.expected[:1])
         largest = float(difference[0].abs().max())
-        return Errors(rel_l2, rel_h1, largest, self.note, each, self.reference.error, self._at_values(difference[:1]))
+        at_values, verdict = self._at_values(difference[:1]), self.reference.verdict(found[0])
+        return Errors(rel_l2, rel_h1, largest, self.note, each, self.reference.error, at_values, verdict)
 
     def _at_values(self, difference: Tensor) -> dict[str, float]:
         """Return the relative errors at the values of parameters, each of which has as many points."""

@@ -233,6 +233,14 @@ class Reference(ABC):
     def taylor(self, at: Points, indices: IndexSet) -> Tensor:
         """Return Taylor coefficients (channel, point, unknown); raise KanpdeError for an order it does not have."""
 
+    def compared(self, values: Tensor) -> Tensor:
+        """Return what of a solution's Taylor coefficients is compared with those of this reference: all of them."""
+        return values
+
+    def verdict(self, values: Tensor) -> str:
+        """Return what else is to be said of the values (point, unknown) of a solution at the points of `rule`."""
+        return ""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -497,8 +505,10 @@ class Problem:
     def affine(self) -> bool:
         """Whether all equations are affine in the unknowns, judged by r(u) + r(v) = 2 r((u + v) / 2) at random u, v.
 
-        Without equations, whether the constraints are.
+        Without equations, whether the constraints are. With labels of classes nothing is.
         """
+        if not all(constraint.affine for constraint in self.constraints.values()):
+            return False
         at = self.middle()
         generator = torch.Generator().manual_seed(0)
         u, v = torch.randn(2, len(self.indices), len(at), len(self.names), generator=generator, dtype=torch.float64)

@@ -214,7 +214,7 @@ def sample_solution(
         axes=axes,
         fixed=fixed,
         coordinates=coordinates,
-        solution=values(taylor),
+        solution=values(taylor) if reference is None else reference.compared(torch.from_numpy(values(taylor))).numpy(),
         reference=None if reference is None else values(reference.taylor),
         inside=inside,
         residual=complete and each(lambda at: residuals(complete, problem, at), len(problem.equations)),
@@ -279,6 +279,7 @@ def results(
                 "iterations": method.iterations,
                 "stopped": method.stopped,
                 "scalars": dict(method.scalars),
+                **({"verdict": method.errors.verdict} if method.errors and method.errors.verdict else {}),
             }
             for method in methods
         ],

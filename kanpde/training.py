@@ -310,6 +310,11 @@ class Trainer:
         """Whether the network grows where it needs to."""
         return isinstance(self.model, KAN) and self.model.adaptive
 
+    @property
+    def _guarded(self) -> bool:
+        """Whether a function must not run away between data; a logit may, since probabilities stay what they are."""
+        return not self.problem.equations and all(each.affine for each in self.problem.constraints.values())
+
     def _passes_time(self) -> bool:
         """Whether the equations can be solved up to any time, since no condition is one at the end."""
         geometry, conditions = self.problem.geometry, self.problem.conditions.values()
@@ -556,7 +561,7 @@ class Trainer:
 
     def _offer(self, network: Network, theta: Tensor, held_out: float) -> None:
         """Keep what has the lowest held-out loss so far, but what runs away between data only if all does."""
-        wild = not self.problem.equations and self.collocation.wildness(network, theta) > WILD
+        wild = self._guarded and self.collocation.wildness(network, theta) > WILD
         p = self.position
         found = better(p.best, network, theta, held_out, wild)
         if found is not p.best:

@@ -6,7 +6,7 @@ from kanpde.reference.exact import exact
 from kanpde.reference.family import Family, per_value
 from kanpde.reference.fem import FEM, ladder, solve_fem
 from kanpde.reference.harmonic import harmonic
-from kanpde.reference.pointwise import measured, pointwise
+from kanpde.reference.pointwise import labelled, measured, pointwise
 from kanpde.reference.series import torsion_square
 from kanpde.reference.spectral import fourier
 from kanpde.reference.table import table
@@ -20,6 +20,7 @@ __all__ = [
     "exact",
     "fourier",
     "harmonic",
+    "labelled",
     "ladder",
     "measured",
     "per_value",

@@ -76,3 +76,32 @@ def measured(points: Mapping[str, Any], *values: Any) -> Scattered:
     if not columns or not fields or len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):
         raise KanpdeError(f"measured: arrays of the shapes {shapes or 'none'}: give arrays of one length N.")
     return Scattered("test set", tuple(points), np.stack(columns, axis=1), np.stack(fields, axis=1), EXACT)
+
+
+class Labels(Scattered):
+    """Labels at test points, -1 and 1, with which tanh(u / 2) is compared: u is the logit of 1, see `classify`.
+
+    That is the mean label that u stands for, so that a relative L2 error is twice the root of the Brier score.
+    """
+
+    def compared(self, values: Tensor) -> Tensor:
+        return torch.tanh(values / 2)
+
+    def verdict(self, values: Tensor) -> str:
+        """Return which part of the test points u (point, 1) has the right sign at, and the cross-entropy there."""
+        labels = torch.from_numpy(self.values).to(values)
+        margins = labels * values
+        right, entropy = float((margins > 0).double().mean()), float(torch.nn.functional.softplus(-margins).mean())
+        return f"{100 * right:.1f} % of {len(labels):,} test points right, cross-entropy {entropy:.2g}"
+
+
+def labelled(points: Mapping[str, Any], labels: Any) -> Labels:
+    """Return the reference for labels (N,), 0 or 1, at test points, an array (N,) per coordinate.
+
+    Errors are those of tanh(u / 2) from -1 and 1, of the logit u; how many labels are right is said besides.
+    Raises KanpdeError for other labels, and for arrays that are not of one length.
+    """
+    read = measured(points, labels)
+    if not np.isin(read.values, (0, 1)).all():
+        raise KanpdeError("labelled: there are other labels than 0 and 1.")
+    return Labels(read.name, read.names, read.points, 2 * read.values - 1, EXACT)
