@@ -264,9 +264,9 @@ def observe(
 def classify(
     points: Any, labels: Any, of: str | Function | None = None, *, smoothing: float = SMOOTHING, weight: float = 1.0
 ) -> Classes:
-    """Return the constraint that `of` is the logit of labels (N,), 0 or 1: that of label 1 has the probability
-    1 / (1 + exp(-u)), of which the cross-entropy is the loss.
+    """Return the constraint that `of` is the logit u of labels (N,), 0 or 1: 1 has the probability 1 / (1 + e^-u).
 
+    The loss is the cross-entropy, less its least value.
     points: as for `observe`; `labels` may be the name of a column as its `values` are.
     smoothing: the probability of the other label, in (0, 0.5), that a label stands for: where classes can be divided
         the logit grows to log(1 / smoothing - 1), and not for ever. Rows are deviance residuals, so that least squares
@@ -286,8 +286,8 @@ def classify(
 def deviance(z: Tensor, smoothing: float) -> Tensor:
     """Return r (N,) with r^2 / 2 = log(1 + e^-z) + e z less its least value, and the sign of z less the best z.
 
-    With e for `smoothing` the best z is log(1 / e - 1). With t for it less z this is K(t) - e t, where K is the cumulant
-    generating function log(1 + e (exp(t) - 1)) of a label; r is a smooth function of z that descends in t.
+    With e for `smoothing` the best z is log(1 / e - 1). With t for it less z this is K(t) - e t, where K is the
+    cumulant generating function log(1 + e (exp(t) - 1)) of a label; r is a smooth function of z that descends in t.
     """
     variance, skew = smoothing * (1 - smoothing), 1 - 2 * smoothing
     t = math.log(1 / smoothing - 1) - z

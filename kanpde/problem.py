@@ -237,6 +237,10 @@ class Reference(ABC):
         """Return what of a solution's Taylor coefficients is compared with those of this reference: all of them."""
         return values
 
+    def labels(self, geometry: Geometry) -> tuple[Tensor, Tensor] | None:
+        """Return points (N, d) with labels (N,), -1 or 1, of a reference that consists of them, and else None."""
+        return None
+
     def verdict(self, values: Tensor) -> str:
         """Return what else is to be said of the values (point, unknown) of a solution at the points of `rule`."""
         return ""

@@ -64,6 +64,8 @@ class Sample:
     outside the domain, for which `inside` (point,) is false. So is `residual` (point, equation), None if it is not
     known, of the equations named in `equations`. `time` is the coordinate of time, if that varies, and `units` are
     those of coordinates and unknowns, as far as they have any.
+    `labels`, -1 or 1 (N,), at points (N, coordinate) are what a logit is compared with, where there is no reference
+    on the grid.
     """
 
     problem: str
@@ -79,6 +81,7 @@ class Sample:
     equations: tuple[str, ...] = ()
     time: str | None = None
     units: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -172,6 +175,7 @@ def sample_solution(
     geometry, reference = without_parameters(problem.geometry), reference or problem.reference
     names, every = geometry.names, problem.geometry.names
     members = ends_of(problem.geometry)
+    labels = None if reference is None else reference.labels(problem.geometry)
     varied = geometry.space[:2] if len(names) > 3 else names
     axes, fixed = {}, {}
     for name, lower, upper in zip(names, geometry.lower, geometry.upper, strict=True):
@@ -214,13 +218,14 @@ def sample_solution(
         axes=axes,
         fixed=fixed,
         coordinates=coordinates,
-        solution=values(taylor) if reference is None else reference.compared(torch.from_numpy(values(taylor))).numpy(),
-        reference=None if reference is None else values(reference.taylor),
+        solution=values(taylor),
+        reference=None if reference is None or labels is not None else values(reference.taylor),
         inside=inside,
         residual=complete and each(lambda at: residuals(complete, problem, at), len(problem.equations)),
         equations=named(problem.equations) if complete else (),
         time=geometry.time if geometry.time in axes else None,
         units=problem.units,
+        labels=labels and (labels[0].numpy(), labels[1].numpy()),
     )
 
 

@@ -1,7 +1,7 @@
 """Constraints: rows that sum over points of their own, and the shapes and numbers that they refuse."""
 
 from collections.abc import Callable
-from math import cos, pi, sin
+from math import cos, log, pi, sin
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from kanpde import Box, Disk, Ellipse, KanpdeError, Points, Problem, Triangle, difference, mean, observe
-from kanpde.constraint import Constraint
+from kanpde import Box, Disk, Ellipse, KanpdeError, Points, Problem, Triangle, classify, difference, mean, observe
+from kanpde.constraint import SMOOTHING, Constraint, deviance
 from kanpde.geometry import Geometry
 
 SQUARE = Box(x=(0, 2), y=(-1, 1))
@@ -214,3 +214,69 @@ def test_only_boxes_have_opposite_faces() -> None:
     Disc.__abstractmethods__ = frozenset()
     with pytest.raises(KanpdeError, match=r"difference\('x'\): the domain is a Disc, not a Box"):
         difference("x").groups(Disc())
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    """That of labels which stand for a probability, less the entropy of that."""
+    softplus = torch.nn.functional.softplus
+    found = (1 - smoothing) * softplus(-logits) + smoothing * softplus(logits)
+    found = torch.where(labels == 1, found, (1 - smoothing) * softplus(logits) + smoothing * softplus(-logits))
+    return found + smoothing * log(smoothing) + (1 - smoothing) * log(1 - smoothing)
+
+
+def test_half_the_square_sum_of_the_rows_of_labels_is_the_cross_entropy() -> None:
+    at, labels = torch.rand(40, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64), [0, 1] * 20
+    logits = torch.linspace(-9, 9, 40, dtype=torch.float64)
+    for smoothing in (0.001, SMOOTHING, 0.2):
+        groups = classify(at, labels, smoothing=smoothing).groups(Box(x=(0, 1), y=(0, 1)))
+        for part, of in ((groups, slice(0, 40)), (groups.part(slice(10, 20)), slice(10, 20))):
+            wanted = cross_entropy(logits, torch.tensor(labels), smoothing)[of]
+            assert torch.allclose(part.sums(logits[of]) ** 2 / 2, wanted, rtol=1e-8, atol=1e-15)
+
+
+def test_rows_of_labels_are_smooth_wherever_logits_are() -> None:
+    best = log(1 / SMOOTHING - 1)
+    steps = [-3000.0, -800, -40, -1, -0.01001, -0.00999, -1e-6, 0, 1e-6, 0.00999, 0.01001, 1, 40, 800, 3000]
+    z = (best + torch.tensor(steps, dtype=torch.float64)).requires_grad_()
+    (slope,) = torch.autograd.grad(deviance(z, SMOOTHING).sum(), z)
+    r, z = deviance(z, SMOOTHING).detach(), z.detach()
+    assert bool((r.diff() > 0).all() and (slope > 0).all() and torch.isfinite(slope).all())
+    assert float(r[0]) == pytest.approx(-((2 * (3000 - best) * (1 - SMOOTHING)) ** 0.5), rel=1e-2)
+    assert float(slope[7]) == pytest.approx((SMOOTHING * (1 - SMOOTHING)) ** 0.5, rel=1e-12)
+    for a, b in ((4, 5), (9, 10)):  # from the closed form to the series
+        chord = float((r[b] - r[a]) / (z[b] - z[a]))
+        assert chord == pytest.approx(float(slope[a] + slope[b]) / 2, rel=1e-6)
+
+
+def test_labels_make_a_problem_nonlinear() -> None:
+    def whole(constraint: Constraint) -> Problem:
+        return Problem(SQUARE, constraints={"labels": constraint})
+
+    points = [[0.5, 0.0], [1.0, 0.0], [1.5, 0.5], [0.2, 0.3]]
+    labels = classify(points, [0, 1, 1, 0], of="v")
+    assert not whole(labels).affine
+    assert whole(observe(points, [0, 1, 1, 0])).affine
+    assert whole(labels).unknowns == ("v",)
+    assert [len(part.groups(SQUARE).values) for part in labels.divided()] == [3, 1]
+    assert labels.groups(SQUARE).to(torch.zeros(1)).values.dtype == torch.float32
+
+
+def test_labels_are_read_from_a_table(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("x,y,kind\n1,0,0\n1.5,0.5,1\n")
+    assert classify(tmp_path / "rows.csv", "kind").groups(SQUARE).values.tolist() == [-1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "smoothing", "message"),
+    [
+        ([0, 1, 2], 0.1, "the labels are 0, 1, 2: give 0 and 1, both"),
+        ([1, 1, 1], 0.1, "the labels are 1: give 0 and 1, both"),
+        ([-1, 1, 1], 0.1, "the labels are -1, 1: give 0 and 1"),
+        ([0, 1], 0.1, r"of the shape \(2,\) at 3 points"),
+        ([0, 1, 1], 0.0, "smoothing=0.0: give the probability"),
+        ([0, 1, 1], 0.5, "smoothing=0.5: give the probability"),
+    ],
+)
+def test_labels_that_are_none_are_refused(labels: list[int], smoothing: float, message: str) -> None:
+    with pytest.raises(KanpdeError, match=message):
+        classify([[0.5, 0.0], [1.0, 0.0], [1.5, 0.5]], labels, smoothing=smoothing)

@@ -21,6 +21,7 @@ from kanpde.multiindex import IndexSet
 from kanpde.reference import exact
 from kanpde.reference.fem import ladder
 from kanpde.run import Run, solve
+from kanpde.training import better
 from kanpde.training_points import Collocation
 
 
@@ -195,6 +196,30 @@ def test_what_makes_no_sense_for_data_is_refused() -> None:
         solve(problem(), SMALL, sampling=Sampling(adaptive=0.5), budget=Budget(iterations=1))
     with pytest.raises(KanpdeError, match="one equation for each unknown"):
         ladder(problem())
+
+
+def test_two_classes_are_told_apart(tmp_path: Path) -> None:
+    moons = load_problem("moons", samples=300, tests=500)
+    found = solve(moons, SMALL, ONE_START, budget=Budget(iterations=60), threads=1)
+    assert found.errors is not None
+    assert moons.reference is not None
+    at = moons.reference.rule(moons.geometry)[0]
+    logits = found.taylor(at, IndexSet(("x", "y")))[0, :, 0]
+    right = float(((logits > 0) == (moons.reference.taylor(at, IndexSet(("x", "y")))[0, :, 0] > 0)).double().mean())
+    assert right > 0.96
+    assert found.errors.verdict.startswith(f"{100 * right:.1f} % of 500 test points right, cross-entropy 0.")
+    assert found.sample.reference is None
+    assert found.sample.labels is not None
+    assert found.plot(tmp_path / "u.png").stat().st_size > 1000
+
+
+def test_a_network_that_is_wild_is_kept_only_if_all_are() -> None:
+    network, theta = small_network(problem())
+    tame = better(None, network, theta, 2.0)
+    assert better(tame, network, theta, 1.0, wild=True) is tame
+    wild = better(None, network, theta, 2.0, wild=True)
+    assert better(wild, network, theta, 1.0, wild=True)["held_out"] == 1.0
+    assert better(wild, network, theta, 3.0)["held_out"] == 3.0
 
 
 # Values from tables: DLMF 22.5, 19.6, and Abramowitz & Stegun.

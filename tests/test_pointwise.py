@@ -8,7 +8,7 @@ from kanpde import Box, KanpdeError, Points, Problem, observe
 from kanpde.metrics import errors
 from kanpde.multiindex import IndexSet
 from kanpde.problem import NotKnown
-from kanpde.reference import measured, pointwise
+from kanpde.reference import labelled, measured, pointwise
 
 SQUARE = Box(x=(0, 1), y=(0, 2))
 AT = Points.of(("x", "y"), torch.tensor([[0.25, 1.0], [0.5, 2.0]], dtype=torch.float64))
@@ -43,6 +43,18 @@ def test_measurements_count_at_their_points_only() -> None:
     assert found.rel_l2 == pytest.approx(0.5 / 5)
 
 
+def test_labels_are_compared_with_logits() -> None:
+    reference = labelled({"x": [0.25, 0.5, 0.5, 1.0], "y": [1.0, 2.0, 0.5, 0.5]}, [0, 1, 1, 0])
+    found = errors(pointwise(lambda x, y: np.where(x < 0.9, 8 * x - 3, 1.0)).taylor, data(), reference)
+    means = np.tanh(np.array([-1.0, 1.0, 1.0, 1.0]) / 2)
+    assert found.rel_l2 == pytest.approx(np.sqrt(np.mean((means - [-1, 1, 1, -1]) ** 2)))
+    entropy = np.mean(np.log1p(np.exp([-1.0, -1.0, -1.0, 1.0])))
+    assert found.verdict == f"75.0 % of 4 test points right, cross-entropy {entropy:.2g}"
+    points, labels = reference.labels(SQUARE)
+    assert points[0].tolist() == [0.25, 1.0]
+    assert labels.tolist() == [-1, 1, 1, -1]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -53,6 +65,7 @@ def test_measurements_count_at_their_points_only() -> None:
         (lambda: measured({"x": [1.0, 2.0]}, [1.0]), "give arrays of one length"),
         (lambda: measured({}, [1.0]), "give arrays of one length"),
         (lambda: measured({"x": [1.0]}), "give arrays of one length"),
+        (lambda: labelled({"x": [1.0, 2.0]}, [1, 2]), "other labels than 0 and 1"),
     ],
 )
 def test_what_is_no_reference_is_refused(make, message: str) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from kanpde.plot.style import (
     COLOURS,
@@ -18,6 +21,9 @@ from kanpde.plot.style import (
     title,
 )
 from kanpde.record import Sample
+
+LOGIT = 6.0
+"""Largest logit that pictures tell from others: the odds are 400 to 1."""
 
 
 @styled
@@ -40,18 +46,36 @@ def _draw_maps(sample: Sample, method: str) -> Figure:
     for unknown, row in enumerate(rows):
         fields = {label: values[:, unknown].reshape(sample.shape) for label, values in sample.fields.items()}
         shown = fields.get("reference", fields["solution"])
-        unit, factor = scale(shown)
-        low, high = limits(shown / unit)
+        unit, factor = scale(shown) if sample.labels is None else (1.0, "")
+        low, high = limits(shown / unit) if sample.labels is None else (-LOGIT, LOGIT)
         for axes, (label, values) in zip(row, fields.items(), strict=True):
             if label == "error":
                 unit, factor = scale(values)
                 most = largest(values) / unit or 1.0
                 draw_map(axes, sample, values / unit, cmap=DIVERGING, vmin=-most, vmax=most)
             else:
-                draw_map(axes, sample, values / unit, cmap=SEQUENTIAL, vmin=low, vmax=high)
+                colours = SEQUENTIAL if sample.labels is None else DIVERGING
+                draw_map(axes, sample, values / unit, cmap=colours, vmin=low, vmax=high)
+            if sample.labels is not None and not sample.fixed:
+                _draw_classes(axes, sample, values, sample.labels)
             shows = {"solution": method, "reference": "reference", "error": f"{method} $-$ reference"}[label]
             axes.set_title(f"{sample.label(sample.unknowns[unknown])}, {shows}{factor}")
     return figure
+
+
+def _draw_classes(
+    axes: Axes,
+    sample: Sample,
+    logit: NDArray[np.float64],
+    labels: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> None:
+    """Draw where a logit is zero, between its classes, and points of both of them."""
+    (_, x), (_, y) = sample.axes.items()
+    axes.contour(x, y, logit.T, levels=[0.0], colors="black", linewidths=1.2)
+    points, values = labels
+    for label, colour, marker in ((-1, "white", "o"), (1, "black", "^")):
+        of = points[values == label]
+        axes.scatter(*of.T, s=7, marker=marker, facecolors=colour, edgecolors="0.3", linewidths=0.3)
 
 
 def _draw_curves(sample: Sample, method: str) -> Figure:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kanpde.errors import KanpdeError
 from kanpde.field import Points
+from kanpde.geometry import Geometry
 from kanpde.multiindex import IndexSet
 from kanpde.problem import NotKnown, Reference
 from kanpde.reference.table import Scattered
@@ -86,6 +87,12 @@ class Labels(Scattered):
 
     def compared(self, values: Tensor) -> Tensor:
         return torch.tanh(values / 2)
+
+    def labels(self, geometry: Geometry) -> tuple[Tensor, Tensor]:
+        found = self.rule(geometry)
+        assert found is not None
+        at, _ = found
+        return at.array(), self.taylor(at, IndexSet(at.names))[0, :, 0]
 
     def verdict(self, values: Tensor) -> str:
         """Return which part of the test points u (point, 1) has the right sign at, and the cross-entropy there."""
