@@ -113,15 +113,10 @@ def small_network(whole: Problem) -> tuple[Any, torch.Tensor]:
 
 def test_a_function_is_fitted(run: Run) -> None:
     assert run.errors is not None
-    assert run.errors.rel_l2 < 1e-3
-    assert run.u(0.3, 0.5) == pytest.approx(math.exp(0.3) * 1.5 + 0.25, rel=2e-3)
+    assert run.errors.rel_l2 < 3e-4
+    assert run.u(0.3, 0.5) == pytest.approx(math.exp(0.3) * 1.5 + 0.25, rel=1e-3)
     assert math.isfinite(run.errors.rel_h1)
     assert {tuple(row) for row in run.points.tolist()} < {tuple(row) for row in observed(run.problem).tolist()}
-
-
-def test_two_fits_with_one_seed_are_the_same(run: Run) -> None:
-    again = solve(problem(), SMALL, ONE_START, budget=Budget(iterations=40), threads=1)
-    assert torch.equal(again.theta, run.theta)
 
 
 def test_pictures_have_no_residuals(run: Run, tmp_path: Path) -> None:
@@ -130,7 +125,7 @@ def test_pictures_have_no_residuals(run: Run, tmp_path: Path) -> None:
     assert run.plot(tmp_path / "u.png").stat().st_size > 1000
 
 
-def test_a_fit_that_was_interrupted_goes_on(run: Run, tmp_path: Path) -> None:
+def test_a_fit_that_was_interrupted_ends_as_another_one_with_its_seed(run: Run, tmp_path: Path) -> None:
     solve(problem(), SMALL, ONE_START, budget=Budget(iterations=8), threads=1, checkpoint=tmp_path / "fit.pt")
     ended = solve(problem(), SMALL, ONE_START, budget=Budget(iterations=40), threads=1, checkpoint=tmp_path / "fit.pt")
     assert torch.equal(ended.theta, run.theta)
@@ -155,16 +150,16 @@ def test_of_networks_that_are_tried_the_best_on_held_out_data_is_kept() -> None:
     model = KAN(products=2, grid=1, degree=(5, 1), knots="uniform", alternatives=(product,))
     found = solve(problem(), model, ONE_START, budget=Budget(iterations=60), threads=1)
     assert found.errors is not None
-    assert found.errors.rel_l2 < 1e-3  # one product is off by more
+    assert found.errors.rel_l2 < 2e-4  # one product is off by more
     alone = solve(problem(), product, ONE_START, budget=Budget(iterations=60), threads=1)
     assert alone.errors is not None
     assert alone.errors.rel_l2 > 5e-3
 
 
 def test_noise_is_not_fitted() -> None:
-    found = solve(problem(300, noise=0.05), KAN(), ONE_START, budget=Budget(iterations=60), threads=1)
+    found = solve(problem(300, noise=0.05), KAN(), ONE_START, budget=Budget(iterations=40), threads=1)
     assert found.errors is not None
-    assert found.errors.rel_l2 < 0.03
+    assert found.errors.rel_l2 < 0.012
 
 
 def test_a_fit_goes_on_from_another_one(run: Run) -> None:
@@ -187,8 +182,8 @@ def test_a_spline_learns_on_without_forgetting() -> None:
         shown = load_problem("continual", phase=phase)
         found = solve(shown, spline, LevenbergMarquardt(), threads=1, budget=Budget(iterations=50), start=found)
         misfits.append(float((found.u(x) - wanted).norm() / wanted.norm()))
-    assert misfits[0] < 1e-2
-    assert misfits[1] < 1.5 * misfits[0]
+    assert misfits[0] < 5e-4
+    assert misfits[1] < 1.01 * misfits[0]
 
 
 def test_what_makes_no_sense_for_data_is_refused() -> None:
@@ -200,10 +195,13 @@ def test_what_makes_no_sense_for_data_is_refused() -> None:
 
 def test_two_classes_are_told_apart(tmp_path: Path) -> None:
     moons = load_problem("moons", samples=300, tests=500)
-    found = solve(moons, SMALL, ONE_START, budget=Budget(iterations=60), threads=1)
+    model = KAN(products=2, grid=4, degree=(3, 1), start_grid=2, knots="uniform")
+    found = solve(moons, model, ONE_START, budget=Budget(iterations=60), threads=1)
     assert found.errors is not None
     assert moons.reference is not None
-    at = moons.reference.rule(moons.geometry)[0]
+    rule = moons.reference.rule(moons.geometry)
+    assert rule is not None
+    at, _ = rule
     logits = found.taylor(at, IndexSet(("x", "y")))[0, :, 0]
     right = float(((logits > 0) == (moons.reference.taylor(at, IndexSet(("x", "y")))[0, :, 0] > 0)).double().mean())
     assert right > 0.96
@@ -296,7 +294,7 @@ def test_a_table_is_divided_into_training_and_test(table: Path) -> None:
     assert load_problem("fit_table", path=str(table), target="height", test=0.0).reference is None
     found = solve(fitted, SMALL, ONE_START, budget=Budget(iterations=20), threads=1)
     assert found.errors is not None
-    assert found.errors.rel_l2 < 5e-2
+    assert found.errors.rel_l2 < 5e-4
 
 
 BAD_TABLES: list[tuple[dict[str, Any], str]] = [
