@@ -416,8 +416,8 @@ def residual_scales(ansatz: Ansatz, sets: Mapping[tuple[str, ...], PointSet]) ->
     """
     problem = ansatz.problem
     scales = {}
-    inside = next(iter(sets.values())).at
     for labels, points in sets.items():
+        inside = next(iter(sets.values())).at
         fields, largest = untrained(ansatz, labels, points.at)
         for label in labels:
             r = problem.residual_function(label)(*fields, points.at)
