@@ -75,7 +75,7 @@ def _draw_classes(
     points, values = labels
     for label, colour, marker in ((-1, "white", "o"), (1, "black", "^")):
         of = points[values == label]
-        axes.scatter(*of.T, s=7, marker=marker, facecolors=colour, edgecolors="0.3", linewidths=0.3)
+        axes.scatter(of[:, 0], of[:, 1], s=7, marker=marker, facecolors=colour, edgecolors="0.3", linewidths=0.3)
 
 
 def _draw_curves(sample: Sample, method: str) -> Figure:
