@@ -174,7 +174,10 @@ def test_check_refuses_a_wrong_reference(capsys: pytest.CaptureFixture[str]) -> 
         (["seed=0,1"], "has several values: add -m"),
         (["seed="], "seed='' is not of type int"),
         (["problem=[poisson2d"], "'problem=[poisson2d' cannot be read: write key=value"),
-        (["lst"], "unknown command 'lst': did you mean 'list'? Known: check, collect, list, report"),
+        (
+            ["lst"],
+            "unknown command 'lst': did you mean 'list'? Known: check, collect, draw, formula, list, report, simplify",
+        ),
         (["list", "all"], "takes no arguments"),
         (["resume=nowhere"], "'nowhere' holds no config.yaml"),
         (["resume=nowhere", "seed=1"], "resume=DIR takes no other arguments"),

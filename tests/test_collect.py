@@ -105,7 +105,7 @@ def test_names_of_settings() -> None:
         (["nowhere"], "'nowhere' is not a folder"),
         (["."], "'.' holds no results.json"),
         ([], "takes folders with runs"),
-        ([".", "out=a", "out=b"], "at most one out=DIR"),
+        ([".", "out=a", "out=b"], "give out once"),
     ],
     ids=str,
 )

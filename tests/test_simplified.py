@@ -14,6 +14,7 @@ from models import SINES, model_of
 import kanpde.plot
 from kanpde.cli import main
 from kanpde.interpret import NoFormula, Simplified
+from kanpde.record import RunDirectory
 from kanpde.run import Run
 
 QUICK = ["baseline=none", "sampling.points=150", "threads=1", "pictures=false", "device=cpu"]
@@ -139,14 +140,14 @@ def test_a_run_without_a_formula(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_folders_are_ordered_by_number(tmp_path: Path) -> None:
-    from kanpde.simplified import every_folder, new_folder
+    from kanpde.simplified import new_folder
 
     for number in range(11):
         assert new_folder(tmp_path).name == ("simplified" if number == 0 else f"simplified-{number + 1}")
     (tmp_path / "simplified-old").mkdir()
     (tmp_path / "simplified2").mkdir()
-    assert [folder.name for folder in every_folder(tmp_path)][-2:] == ["simplified-10", "simplified-11"]
-    assert len(every_folder(tmp_path)) == 11
+    assert [folder.name for folder in RunDirectory(tmp_path).simplifications][-2:] == ["simplified-10", "simplified-11"]
+    assert len(RunDirectory(tmp_path).simplifications) == 11
 
 
 @pytest.mark.parametrize("command", ["simplify", "formula", "draw"])

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
+from kanpde.errors import KanpdeError
+
 
 class Basis(ABC):
     """Univariate functions B_1..B_K of each of I inputs."""
@@ -17,9 +19,9 @@ class Basis(ABC):
     def taylor(self, z: Tensor, order: int) -> Tensor:
         """Return B_g^(m)(z) / m! for m = 0..order at inputs z (N, I), as (order + 1, N, I, K)."""
 
-    @abstractmethod
     def of_input(self, i: int) -> Basis:
-        """Return the basis of one of the inputs."""
+        """Return the basis of one of the inputs: for single edges, with which `Run.model` works."""
+        raise KanpdeError(f"{type(self).__name__} has no `of_input`, so that its edges cannot be taken one by one.")
 
 
 class Learnable(Basis):
