@@ -17,6 +17,9 @@ LONG_REFERENCES = {
 }
 """Problems whose references take a minute or two; they are kept on disk afterwards, but tests start from no file."""
 
+SPECTRAL = {"allen_cahn", "cahn_hilliard", "fisher_kpp", "kdv"}
+"""Problems whose references take ten seconds."""
+
 WITHOUT_FILE = {"fit_table"}
 """Problems that need a file of the user."""
 
@@ -26,10 +29,10 @@ def without_files(names: Iterable[str]) -> list[str]:
     return [name for name in names if name not in WITHOUT_FILE]
 
 
-def with_long_references_slow(names: Iterable[str]) -> list[Any]:
-    """Return names of problems that can be loaded as parameters of a test, long references marked as slow."""
-    loaded = without_files(names)
-    return [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG_REFERENCES)) for name in loaded]
+def with_long_references_slow(names: Iterable[str], others: Iterable[str] = ()) -> list[Any]:
+    """Return names of problems that can be loaded as parameters of a test, long references and others marked slow."""
+    long = LONG_REFERENCES | set(others)
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in long)) for name in without_files(names)]
 
 
 def small_kan(

@@ -5,7 +5,7 @@ from math import cos, sin
 
 import pytest
 import torch
-from examples import with_long_references_slow
+from examples import SPECTRAL, with_long_references_slow
 
 from kanpde import KAN, Box, KanpdeError, Problem, dirichlet, mean, neumann, observe, periodic
 from kanpde.check import check
@@ -33,13 +33,16 @@ def problem(factor: float = 1.0, reference: Reference | None = None) -> Problem:
 SOLUTION = exact(lambda at: torch.sin(at.x) * torch.sin(at.y))
 
 
-@pytest.mark.parametrize("name", with_long_references_slow(problem_files()))
+@pytest.mark.parametrize("name", with_long_references_slow(problem_files(), SPECTRAL))
 def test_every_problem_passes(name: str) -> None:
     problem = load_problem(name)
     rows = check(problem)
     assert len(rows) >= (2 if problem.equations else 1)
     assert all(row.points > 0 or row.kind == "periodic" for row in rows)
-    assert all(row.residual is not None and row.vanishes for row in rows)
+    assert all(row.vanishes for row in rows)
+    # A reference that is known at test points only says nothing of the data.
+    checked = problem.equations or (problem.reference is not None and problem.reference.smooth)
+    assert all((row.residual is not None) == bool(checked) for row in rows)
 
 
 def test_points_and_derivatives_are_counted() -> None:

@@ -273,6 +273,7 @@ def test_a_run_leaves_its_files(capsys: pytest.CaptureFixture[str]) -> None:
         assert part in Path("here/log.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_problem_of_ones_own_and_a_sweep(capsys: pytest.CaptureFixture[str]) -> None:
     write_problem("u.d('xx') + u.d('yy') - 4", "dirichlet('all', lambda at: at.x**2 + at.y**2)")
     assert main(["-m", "problem=./mine.py", "seed=0,1", *QUICK]) == 0

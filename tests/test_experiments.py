@@ -125,7 +125,11 @@ def base(**settings: Any) -> NetworkJob:
     return NetworkJob(**{**common, **settings})
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+ONE = "accuracy_vs_parameters"
+"""The experiment that the fast tests do; together all take two minutes."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n != ONE)) for n in EXPERIMENTS])
 def test_every_experiment_leaves_its_table_and_figures(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +149,7 @@ def test_every_experiment_leaves_its_table_and_figures(
     assert f"[{len(rows)}/{len(rows)}]" in text
 
 
+@pytest.mark.slow
 def test_started_again_an_experiment_repeats_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["experiment=seeds", *QUICK, *SMALL["seeds"]]
     assert main(arguments) == 0

@@ -64,6 +64,7 @@ def test_time_goes_on_and_knots_follow(device: torch.device) -> None:
     assert search.held_out < 1e-4
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_from_wherever_it_was(device: torch.device) -> None:
     saved: list[dict[str, object]] = []
     full = full_product(BURGERS, device)

@@ -60,7 +60,10 @@ CASES: dict[str, tuple[int, Function, str, int]] = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+FAST = ("product", "kovasznay", "three coordinates", "a quotient", "a root", "constant in y")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in FAST)) for n in CASES])
 def test_structures_that_are_there_are_found(name: str) -> None:
     d, u, outer, terms = CASES[name]
     found = first(u, d)
