@@ -9,8 +9,8 @@ from torch import Tensor
 
 from kanpde.basis import BSpline, Learnable
 from kanpde.floats import TINY
+from kanpde.model import Graph, Network
 from kanpde.model.layer import Layer
-from kanpde.model.network import Network
 from kanpde.multiindex import IndexSet
 
 SAMPLES = 401
@@ -50,25 +50,17 @@ def has_edge_functions(network: Network) -> bool:
 
 
 def edge_functions(network: Network, theta: Tensor, points: Tensor) -> list[LayerEdges]:
-    """Return the edges of every layer of a network with parameters theta (P,).
-
-    The importance is the attribution score of Liu et al. 2024b (KAN 2.0), from the outputs backwards with 1 for each:
-    a node gives each edge into it its own score times the ratio of two standard deviations over the points (N, d), of
-    what the edge adds and of the node; a node's score is the sum of those of the edges out of it. All factors of a
-    product have the score of the product.
-    """
+    """Return the edges of every layer of a network with parameters theta (P,), scored over points (N, d)."""
     value = IndexSet(tuple(str(axis) for axis in range(points.shape[1])))
     _, passed = network.forward(theta, value, network.first(value, points), reverse=False)
     inputs = [network.embed(value, points)[0]]
     inputs += [layer.nodes(value, step.sums)[0] for layer, step in zip(network.layers, passed, strict=True)]
-    weights = network.weights(theta)
+    score = importance(Graph.of(network, theta), points)
+    of_nodes = score.nodes[points.shape[1] :].split([layer.outputs for layer in network.layers])
+    of_edges = score.edges.split([layer.outputs * layer.inputs for layer in network.layers])
     found: list[LayerEdges] = []
-    score = theta.new_ones(network.layers[-1].outputs)
-    for number in reversed(range(len(network.layers))):
-        layer, w, z, nodes = network.layers[number], weights[number], inputs[number], inputs[number + 1]
-        adds = functions(layer, w, z)
-        ratio = adds.std(dim=0) / nodes.std(dim=0).clamp_min(TINY)
-        ratio[:, layer.sums :] = 1.0
+    for number, (layer, w) in enumerate(zip(network.layers, network.weights(theta), strict=True)):
+        z = inputs[number]
         low, high = (-torch.ones_like(z[0]), torch.ones_like(z[0])) if number == 0 else z.aminmax(dim=0)
         unit = torch.linspace(0, 1, SAMPLES, dtype=theta.dtype).to(theta)[:, None]
         sampled = low + (high - low) * unit
@@ -80,15 +72,12 @@ def edge_functions(network: Network, theta: Tensor, points: Tensor) -> list[Laye
         if number == 0:
             middle, half = (network.upper + network.lower) / 2, (network.upper - network.lower) / 2
             arguments, knots = middle + half * sampled, [m + h * k for m, h, k in zip(middle, half, knots, strict=True)]
-        share = ratio * score
         values = functions(layer, w, sampled)
-        found.insert(
-            0,
-            LayerEdges(
-                layer.sums, arguments.cpu(), values.cpu(), tuple(k.cpu() for k in knots), share.cpu(), score.cpu()
-            ),
+        shares = of_edges[number].view(layer.outputs, layer.inputs).T
+        knots_here = tuple(k.cpu() for k in knots)
+        found.append(
+            LayerEdges(layer.sums, arguments.cpu(), values.cpu(), knots_here, shares.cpu(), of_nodes[number].cpu())
         )
-        score = share.sum(dim=1)
     return found
 
 
@@ -101,3 +90,36 @@ def functions(layer: Layer, weights: Tensor, z: Tensor) -> Tensor:
     for i, columns in groups[: len(groups) - layer.bias]:
         found[:, i] += features[:, columns] @ weights[columns]
     return found
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Of edges (E,) and nodes (V,), and the range (E,) of the function on each edge over the points."""
+
+    edges: Tensor
+    nodes: Tensor
+    ranges: Tensor
+
+
+def importance(graph: Graph, points: Tensor) -> Importance:
+    """Return the importance of edges and nodes over points (N, d).
+
+    The attribution score of Liu et al. 2024b (KAN 2.0), from the outputs backwards with 1 for each: a sum gives each
+    edge into it its own score times the ratio of two standard deviations over the points, of what the edge adds and of
+    the sum. A product gives each factor that varies its own score. A node's score is the sum of those of the edges
+    out of it.
+    """
+    nodes, shares = graph.evaluated(points)
+    spread = shares.std(dim=0)
+    score = nodes.new_zeros(len(graph.nodes))
+    score.index_add_(0, torch.tensor(graph.outputs, device=score.device), score.new_ones(len(graph.outputs)))
+    edges = shares.new_zeros(len(graph.edges))
+    for number in reversed(range(len(graph.nodes))):
+        for e in graph.entering[number]:
+            if graph.nodes[number] == "product":
+                varies = float(spread[e]) > TINY * float(shares[:, e].abs().max())
+                edges[e] = score[number] * varies
+            else:
+                edges[e] = score[number] * spread[e] / nodes[:, number].std().clamp_min(TINY)
+            score[graph.edges[e].source] += edges[e]
+    return Importance(edges, score, shares.amax(dim=0) - shares.amin(dim=0))

@@ -3,11 +3,13 @@
 from itertools import pairwise
 
 import pytest
+import sympy
 import torch
 from examples import small_kan
+from models import X, Y, model_of
 
 from kanpde import KAN, MLP
-from kanpde.edges import edge_functions, functions, has_edge_functions
+from kanpde.edges import edge_functions, functions, has_edge_functions, importance
 from kanpde.library import load_problem
 from kanpde.multiindex import IndexSet
 
@@ -77,3 +79,32 @@ def test_arguments_are_coordinates_and_knots_lie_in_them() -> None:
 def test_only_a_kan_has_functions_on_its_edges() -> None:
     assert has_edge_functions(network_of(MODELS[0])[0])
     assert not has_edge_functions(network_of(MLP(width=(3,)))[0])
+
+
+def test_a_sum_shares_its_score_by_standard_deviations() -> None:
+    model = model_of(3 * X + 4 * Y + 7)
+    found, points = model.importance(), model.points
+    spread = (3 * points[:, 0] + 4 * points[:, 1]).std()
+    expected = [3 * points[:, 0].std() / spread, 4 * points[:, 1].std() / spread]
+    for edge, score in zip(model.graph.edges, found.edges, strict=True):
+        assert float(score) == pytest.approx(float(expected[edge.source]) if edge.chain[0].edges else 0.0, rel=1e-12)
+    assert found.nodes.tolist() == pytest.approx([*map(float, expected), 1.0], rel=1e-12)
+
+
+def test_factors_have_the_score_of_their_product_if_they_vary() -> None:
+    model = model_of(sympy.sin(X) * sympy.exp(Y))
+    assert torch.allclose(model.importance().edges, torch.ones(3, dtype=torch.float64))
+    number = next(e for e, edge in enumerate(model.graph.edges) if edge.source == 0)
+    flat = model.replace(number, "sin", a=0.0, b=1.0)
+    assert flat.importance().edges[number] == 0.0
+
+
+def test_ranges_are_those_of_the_functions() -> None:
+    found = model_of(3 * X + 4 * Y + 7).importance()
+    assert sorted(found.ranges.tolist()) == pytest.approx([0.0, 6.0, 8.0], abs=0.05)
+
+
+def test_a_network_that_is_constant_has_no_importance() -> None:
+    found = importance(model_of(0 * X + 2).graph, torch.rand(20, 2, dtype=torch.float64))
+    assert bool(torch.isfinite(found.edges).all())
+    assert float(found.edges.abs().max()) == 0.0

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 from matplotlib.text import Text
 
+from kanpde.edges import importance
 from kanpde.interpret.edit import locked
 from kanpde.interpret.expression import graph_from
-from kanpde.interpret.importance import importance
 from kanpde.model import Graph
 from kanpde.model.chain import elementary
 from kanpde.plot import STYLE, as_svg, draw_formula, draw_graph

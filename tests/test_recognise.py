@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from math import pi
-from time import process_time
 
 import pytest
 import sympy
@@ -149,12 +148,10 @@ def test_functions_of_ones_own_are_recognised() -> None:
     assert (best.a, best.b, best.distance) == pytest.approx((2, 0.3, 0), abs=1e-7)
 
 
-def test_recognition_is_deterministic_and_quick() -> None:
+def test_recognition_is_deterministic() -> None:
     x = torch.linspace(-1, 1, 100, dtype=torch.float64)
     modes = torch.stack([torch.sin(4 * x), torch.exp(x), torch.ones_like(x)], dim=1)
-    start = process_time()
     found = in_span(x, modes, known=torch.ones(100, 1, dtype=torch.float64))
-    assert process_time() - start < 3
     few = library("sin", "exp", "tanh")
     again = [in_span(x, modes, known=torch.ones(100, 1, dtype=torch.float64), library=few) for _ in range(2)]
     assert again[0] == again[1]

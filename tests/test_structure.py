@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from math import pi
-from time import process_time
 
 import pytest
 import torch
@@ -111,9 +110,7 @@ def test_noise_leaves_the_structure() -> None:
     ids=["not separable", "noise", "jump", "nan", "infinite"],
 )
 def test_functions_without_a_structure(u: Function) -> None:
-    begin = process_time()
     assert first(u, 2, tolerance=1e-6) is None
-    assert process_time() - begin < 10
 
 
 def test_the_same_seed_gives_the_same_structure() -> None:

@@ -1,8 +1,8 @@
 """What is inside a trained KAN: importance, pruning, elementary functions, formulas."""
 
+from kanpde.edges import Importance, importance
 from kanpde.interpret.code import c_code, latex, python_code
 from kanpde.interpret.exact import Statement, check_exactly, satisfied
-from kanpde.interpret.importance import Importance, importance
 from kanpde.interpret.model import Model, Worse
 from kanpde.interpret.recognise import Candidate, Fit
 from kanpde.interpret.simplify import NoFormula, Simplified, simplify

@@ -13,6 +13,7 @@ from kanpde.basis.elementary import ELEMENTARY, Elementary
 from kanpde.errors import KanpdeError
 from kanpde.floats import TINY
 from kanpde.interpret.recognise import Fit, fit, suggest
+from kanpde.linalg import solve_least_squares
 from kanpde.model import Graph
 from kanpde.model.chain import (
     AFFINE,
@@ -34,6 +35,8 @@ SPLINE_DEGREE, SPLINE_INTERVALS = 7, 8
 VALUE = IndexSet(("z",))
 FLAT = 1e-12
 """The range of a function, relative to its largest value, that counts as none."""
+RIDGE = 1e-28
+"""Of the fit of a spline, relative: some of its functions may have no samples."""
 START = 1e-2
 """Coefficient with which a new product node begins."""
 
@@ -149,8 +152,10 @@ def unfixed(
     z, y = sampled(graph, edge, points)
     basis = BSpline.uniform(degree, intervals, z[:1], z[-1:])
     values = basis.taylor(z[:, None], 0)[0][:, 0]
-    coefficients = torch.linalg.lstsq(values, y[:, None], driver="gelsd" if z.device.type == "cpu" else "gels").solution
-    return graph.with_edge(edge, (one_to_one([basis]),), coefficients[:, 0])
+    coefficients = solve_least_squares(values, y, RIDGE)
+    if coefficients is None:
+        raise KanpdeError(f"edge {edge}: its function is not finite over what the points reach.")
+    return graph.with_edge(edge, (one_to_one([basis]),), coefficients)
 
 
 def locked(graph: Graph, edge: int, lock: bool = True) -> Graph:
@@ -173,7 +178,7 @@ def replaced(graph: Graph, edge: int, name: str, a: float, b: float, c: float, d
     return graph.with_edge(edge, elementary(function(name).name), graph.values.new_tensor([a, b, c, d]))
 
 
-def with_product(graph: Graph, factors: Sequence[Sequence[int]], target: int, points: Tensor) -> Graph:
+def with_product(graph: Graph, factors: Sequence[Sequence[int]], target: int) -> Graph:
     """Return the graph with one more product node, which enters the sum `target` with a small coefficient.
 
     factors: for each factor, which is a sum of splines, the inputs that it sees: [[0], [0, 1]] is f(x) (g(x) + h(y)).

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from kanpde.basis.elementary import ELEMENTARY, Elementary
+from kanpde.edges import Importance, importance
 from kanpde.errors import KanpdeError
 from kanpde.field import Points
 from kanpde.interpret import edit
 from kanpde.interpret.exact import Statement, check_exactly
 from kanpde.interpret.expression import graph_from
 from kanpde.interpret.formula import formulas
-from kanpde.interpret.importance import Importance, importance
 from kanpde.interpret.prune import prune, without
 from kanpde.interpret.recognise import Fit
 from kanpde.interpret.refit import refit, relative_residual
@@ -222,7 +222,7 @@ class Model:
 
     def add_product(self, factors: Sequence[Sequence[int]], target: int) -> Model:
         """Add a product of sums of splines to a sum node: [[0], [0, 1]] is f(x) (g(x) + h(y)). Refit afterwards."""
-        return self._with(edit.with_product(self.graph, factors, target, self.points))
+        return self._with(edit.with_product(self.graph, factors, target))
 
     def fix_all(
         self,

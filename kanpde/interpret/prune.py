@@ -8,8 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from kanpde.edges import importance
 from kanpde.errors import KanpdeError
-from kanpde.interpret.importance import importance
 from kanpde.model import Graph
 from kanpde.model.chain import CONSTANT, is_constant
 

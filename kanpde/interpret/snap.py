@@ -78,7 +78,7 @@ def without_redundant(graph: Graph, ansatz: Ansatz, seed: int, accepted: Callabl
     the graph that it makes is `accepted` with a refit, and else stays what it is.
     """
     while graph.parameters:
-        _, _, directions = decomposed(graph, ansatz, seed)
+        _, directions = decomposed(graph, ansatz, seed)
         if not len(directions):
             break
         places = graph.trained.nonzero()[:, 0]
@@ -94,15 +94,15 @@ def without_redundant(graph: Graph, ansatz: Ansatz, seed: int, accepted: Callabl
 
 def standard_errors(graph: Graph, ansatz: Ansatz, residual: float, seed: int) -> Tensor:
     """Return how well the parameters (P,) are known for a residual; infinite where others can stand for them."""
-    errors, _, directions = decomposed(graph, ansatz, seed)
+    errors, directions = decomposed(graph, ansatz, seed)
     free = directions.square().sum(dim=0) > FREE if len(directions) else torch.zeros_like(errors, dtype=torch.bool)
     return torch.where(free, torch.inf, residual * errors)
 
 
-def decomposed(graph: Graph, ansatz: Ansatz, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return standard errors (P,) of parameters for residuals of 1, their scales, and directions that change nothing.
+def decomposed(graph: Graph, ansatz: Ansatz, seed: int) -> tuple[Tensor, Tensor]:
+    """Return standard errors (P,) of parameters for residuals of 1, and directions (n, P) that change nothing.
 
-    The errors are the square roots of diag (J^T J)^+ on held-out points; the directions (n, P) are in units of scales.
+    The errors are the square roots of diag (J^T J)^+ on held-out points; directions are for columns of J of norm 1.
     """
     collocation = Collocation(ansatz, Sampling(), seed, graph.lower)
     _, j = collocation.held_out(graph, 0).linearised(graph.theta).dense()
@@ -113,7 +113,7 @@ def decomposed(graph: Graph, ansatz: Ansatz, seed: int) -> tuple[Tensor, Tensor,
     errors = (vh[there].T / s[there[: len(s)]]).norm(dim=1) / scale
     if not ansatz.problem.equations:
         errors = errors / len(j) ** 0.5  # residuals of data are independent
-    return errors, scale, vh[~there]
+    return errors, vh[~there]
 
 
 def nearest(graph: Graph, ansatz: Ansatz, residual: float, seed: int) -> list[tuple[int, float]]:

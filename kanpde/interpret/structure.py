@@ -269,13 +269,12 @@ def functions_of(
     """
     beams: list[tuple[Candidate, ...]] = [()]
     for _ in range(basis.shape[1] - 1):
-        longer: list[tuple[float, tuple[Candidate, ...]]] = []
+        longer: list[tuple[Candidate, ...]] = []
         for chosen in beams:
             if perf_counter() > end:
                 return []
             known = torch.stack([torch.ones_like(own.x), *(c.values(own.x) for c in chosen)], dim=1)
-            candidates = nearest(own, basis, known, accuracy, library)
-            longer += [(sum(c.complexity for c in (*chosen, new)), (*chosen, new)) for new in candidates]
+            longer += [(*chosen, new) for new in nearest(own, basis, known, accuracy, library)]
         beams = distinct(longer)
     return beams
 
@@ -294,13 +293,11 @@ def nearest(
     return simple if any(c.distance <= NEAR * accuracy for c in simple) else found(INNER)
 
 
-def distinct(choices: list[tuple[float, tuple[Candidate, ...]]]) -> list[tuple[Candidate, ...]]:
+def distinct(choices: list[tuple[Candidate, ...]]) -> list[tuple[Candidate, ...]]:
     """Return the first few choices of functions that are not the same in another order."""
     seen, kept = set(), []
-    for _, functions in choices:
-        names = frozenset(
-            (c.outer.name, c.inner.name if c.inner else "", round(c.a, 6), round(c.b, 6)) for c in functions
-        )
+    for functions in choices:
+        names = frozenset(c.spelled for c in functions)
         if names not in seen:
             seen.add(names)
             kept.append(functions)

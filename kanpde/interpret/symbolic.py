@@ -295,7 +295,7 @@ def shaped(x: Any, *shape: Any) -> Symbolic:
 
 def constant_like(value: Any) -> Callable[..., Symbolic]:
     """Return `torch.zeros_like` or `torch.ones_like`."""
-    return lambda x, **_: Symbolic(np.full(array_of(x).shape, sympy.sympify(value), dtype=object))
+    return lambda x, **_: Symbolic(np.full(array_of(x).shape, sympy.sympify(value, strict=True), dtype=object))
 
 
 def full_like(x: Any, value: Any, **_: Any) -> Symbolic:

@@ -23,7 +23,6 @@ from kanpde.model.layer import Tape
 from kanpde.model.network import Network
 from kanpde.multiindex import IndexSet
 
-KINDS = ("input", "sum", "product")
 PART = 256
 """Points of a part; every point depends on all parameters, so that parts only bound the memory of a chunk."""
 
