@@ -12,8 +12,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import copy
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import hydra
@@ -29,37 +27,17 @@ from rich.table import Table
 import kanpde
 from kanpde import library, processes, settings
 from kanpde.check import Row, check
-from kanpde.collect import collect, common, run_directories, write_table
+from kanpde.commands import COMMANDS
 from kanpde.compare import Interrupted, Job, compare
+from kanpde.configured import GROUPS, build, is_run, job_of, methods, shared, target
 from kanpde.display import wide_console
 from kanpde.errors import KanpdeError, unknown_name
 from kanpde.experiments import EXPERIMENTS, NetworkJob, execute
 from kanpde.experiments import target as experiment_target
 from kanpde.march import slab_problems
-from kanpde.plot import save
 from kanpde.record import RunDirectory, digest
-from kanpde.report import write_report
 
 Task = Callable[[dict[str, Any]], None]
-
-GROUPS: dict[str, dict[str, type]] = {
-    "model": {"kan": kanpde.KAN, "mlp": kanpde.MLP},
-    "solver": {
-        "auto": kanpde.Auto,
-        "levenberg_marquardt": kanpde.LevenbergMarquardt,
-        "gauss_newton": kanpde.GaussNewton,
-        "kernel": kanpde.Kernel,
-        "self_scaled_broyden": kanpde.SelfScaledBroyden,
-        "lbfgs": kanpde.LBFGS,
-        "adam": kanpde.Adam,
-        "soap": kanpde.SOAP,
-    },
-    "sampling": {"default": kanpde.Sampling},
-    "budget": {"default": kanpde.Budget},
-}
-COMMANDS = ("check", "collect", "draw", "formula", "list", "report", "simplify")
-FORMS = {"text": "formula.md", "latex": "formula.tex", "python": "formula.py", "c": "formula.c"}
-"""The files in which `kanpde formula` finds what it prints."""
 
 
 class Refused(Exception):
@@ -86,9 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def dispatch(arguments: list[str]) -> int:
     """Run the command that the arguments name."""
-    if arguments[:1] and arguments[0] in ALONE:
+    if arguments[:1] and arguments[0] in COMMANDS:
         if processes.is_first():
-            ALONE[arguments[0]](arguments[1:])
+            COMMANDS[arguments[0]](arguments[1:])
         return 0
     for argument in arguments:
         key, _, value = argument.partition("=")
@@ -135,9 +113,8 @@ def run(config: dict[str, Any], directory: Path | None = None) -> None:
     if "experiment" in config:
         run_experiment(config, directory)
         return
-    parts = {group: build(group, config[group]) for group in ("problem", *GROUPS)}
-    job = settings.call(Job, "the run", {key: value for key, value in config.items() if key not in parts})
-    compare(**parts, job=job, config=config, directory=directory)
+    problem = build("problem", config["problem"])
+    compare(problem, **methods(config), job=job_of(config), config=config, directory=directory)
 
 
 def run_experiment(config: dict[str, Any], directory: Path | None = None) -> None:
@@ -148,133 +125,18 @@ def run_experiment(config: dict[str, Any], directory: Path | None = None) -> Non
         raise unknown_name("experiment._target_", name, known)
     experiment = settings.call(known[name], f"experiment {known[name].name}", arguments)
     build("problem", config["problem"])  # says what is wrong with it
-    parts = {group: build(group, config[group]) for group in GROUPS}
-    others = {key: value for key, value in config.items() if key not in ("problem", "experiment", *GROUPS)}
-    job = settings.call(Job, "the run", others)
+    parts, job = methods(config), job_of(config)
     if job.logger is not None:
         raise KanpdeError(f"logger={job.logger}: an experiment has none, its table is of all jobs: use logger=null.")
     problem = {key: value for key, value in config["problem"].items() if key not in ("_target_", "name")}
-    shared = {key: getattr(job, key) for key in ("conditions", "slabs", "corrections", "seed", "device", "threads")}
-    base = NetworkJob(problem=config["problem"]["name"], arguments=problem, **parts, **shared)
+    base = NetworkJob(problem=config["problem"]["name"], arguments=problem, **parts, **shared(job))
     execute(experiment, base, directory or (Path(job.out) if job.out else None), config)
-
-
-def options(arguments: list[str], command: str, known: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Return the directories and the options key=value of a command; raise KanpdeError for an option it has not."""
-    found: dict[str, str] = {}
-    directories = []
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if argument.startswith("-"):
-            raise KanpdeError(f"'kanpde {command}' has no option '{argument}': give DIR and {', '.join(known)}=...")
-        if not equals:
-            directories.append(argument)
-        elif key not in known:
-            raise unknown_name(f"option of 'kanpde {command}':", key, known)
-        elif key in found:
-            raise KanpdeError(f"{argument}: give {key} once.")
-        else:
-            found[key] = value
-    return directories, found
-
-
-def one_directory(directories: list[str], command: str) -> Path:
-    """Return the only directory of a command; raise KanpdeError for none or several."""
-    if len(directories) != 1:
-        raise KanpdeError(f"'kanpde {command}' takes the directory of one run, {len(directories)} were given.")
-    return RunDirectory.open(Path(directories[0]).expanduser()).path
-
-
-def collect_runs(arguments: list[str]) -> None:
-    """Write one table of the runs in folders to the folder `out=DIR`, by default the one that holds them all."""
-    paths, found = options(arguments, "collect", ("out",))
-    if not paths:
-        raise KanpdeError("'kanpde collect' takes folders with runs and at most one out=DIR: kanpde collect runs")
-    folder = Path(found["out"]) if "out" in found else common(run_directories(paths))
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = collect(paths)
-    table, data = write_table(rows, folder)
-    print(f"{len(rows)} rows: {table} and {data}")
-
-
-def simplify_runs(arguments: list[str]) -> None:
-    """Find a formula for the solution of a run."""
-    from kanpde.simplified import simplify_run  # sympy takes a second to import
-
-    directories, found = options(arguments, "simplify", ("seconds",))
-    directory = one_directory(directories, "simplify")
-    simplify_run(reopened(directory), directory, number("seconds", found.get("seconds", "150")), print)
-
-
-def print_formula(arguments: list[str]) -> None:
-    """Print the formula that was found for a run, as text or code."""
-    from kanpde.simplified import read_formula
-
-    directories, found = options(arguments, "formula", ("as",))
-    form = found.get("as", "text")
-    if form not in FORMS:
-        raise unknown_name("form of a formula: as =", form, FORMS)
-    folder = Path(read_formula(one_directory(directories, "formula"))["folder"])
-    print((folder / FORMS[form]).read_text(encoding="utf-8").rstrip())
-
-
-def draw_run(arguments: list[str]) -> None:
-    """Draw one picture of a run, or its simplified network, to a file."""
-    from kanpde.simplified import draw_simplified
-
-    directories, found = options(arguments, "draw", ("what", "out"))
-    directory, what = one_directory(directories, "draw"), found.get("what", "network")
-    run = reopened(directory)
-    if what not in (*run.pictures, "formula"):
-        raise unknown_name("picture of this run", what, (*run.pictures, "formula"))
-    figure = draw_simplified(run, directory) if what == "formula" else run.draw(what)
-    path = Path(found.get("out", f"{what}.png"))
-    if path.exists():
-        raise KanpdeError(f"out={path}: there is such a file already, give another name.")
-    save(figure, path)
-    print(path)
-
-
-def reopened(directory: Path) -> kanpde.Run:
-    """Return the run in a directory, with its trained network, without measuring errors.
-
-    Raises KanpdeError for a run that has not come to its end.
-    """
-    folder = RunDirectory.open(directory)
-    config = folder.read_config()
-    if "experiment" in config or not {"problem", *GROUPS} <= set(config):
-        raise KanpdeError(
-            f"'{directory / 'config.yaml'}' is not the configuration of a run: give the directory of one."
-        )
-    if not folder.finished:
-        raise KanpdeError(f"'{directory}' is not finished: continue it with python -m kanpde resume={directory}")
-    if not folder.checkpoint.is_file():
-        raise KanpdeError(f"'{folder.checkpoint}' is missing, and with it the trained network: start the run anew.")
-    parts = {group: build(group, config[group]) for group in ("problem", *GROUPS)}
-    job = settings.call(Job, "the run", {key: value for key, value in config.items() if key not in parts})
-    shared = {key: getattr(job, key) for key in ("conditions", "slabs", "corrections", "seed", "device", "threads")}
-    with TemporaryDirectory() as temporary:  # `solve` writes its checkpoint again, and the run's own stays as it is
-        copied = copy(folder.checkpoint, temporary)
-        return kanpde.solve(**parts, **shared, checkpoint=Path(copied), measured=False)
-
-
-def number(key: str, text: str) -> float:
-    """Return the positive number of an option; raise KanpdeError for another text."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not value > 0:
-        raise KanpdeError(f"{key}={text}: give a positive number.")
-    return value
 
 
 def run_check(config: dict[str, Any]) -> None:
     """Check a problem and print what was found; raise KanpdeError if the reference does not satisfy it."""
     parts = {group: build(group, config[group]) for group in ("problem", "model", "sampling")}
-    job = settings.call(
-        Job, "the run", {key: value for key, value in config.items() if key not in ("problem", *GROUPS)}
-    )
+    job = job_of(config)
     slab_problems(parts["problem"], job.slabs)
     rows = check(**parts, conditions=job.conditions, seed=job.seed)
     print_check(parts["problem"], rows)
@@ -286,40 +148,13 @@ def run_check(config: dict[str, Any]) -> None:
             )
 
 
-def run_report(arguments: list[str]) -> None:
-    """Write the page about the runs in the directories that the arguments name, to out=FILE if that is among them."""
-    directories, found = options(arguments, "report", ("out",))
-    print(f"report: {write_report(directories, found.get('out'))}")
-
-
 def resume(text: str) -> None:
     """Continue the run of a directory."""
     directory = Path(text).expanduser()
     config = RunDirectory.open(directory).read_config()
-    if not {"problem", *GROUPS} <= set(config):
+    if not is_run(config):
         raise KanpdeError(f"'{directory / 'config.yaml'}' is not the configuration of a run: start the run anew.")
     run(config, directory)
-
-
-def build(group: str, node: dict[str, Any]) -> Any:
-    """Return the object that a node of the configuration describes.
-
-    Only the classes of the group are built, whatever a configuration file says: data never choose what is called.
-    Raises KanpdeError for an unknown `_target_`, an unknown argument or a value of a wrong type.
-    """
-    arguments = dict(node)
-    name = str(arguments.pop("_target_", ""))
-    if group == "problem":
-        return library.load_problem(**arguments)
-    known = {target(function): function for function in GROUPS[group].values()}
-    if name not in known:
-        raise unknown_name(f"{group}._target_", name, known)
-    return settings.call(known[name], f"{group} {known[name].__name__}", arguments)
-
-
-def target(function: type) -> str:
-    """Return the name by which a configuration refers to a class."""
-    return f"kanpde.{function.__name__}"
 
 
 def with_hydra(arguments: list[str], task: Task) -> int:
@@ -338,7 +173,7 @@ def with_hydra(arguments: list[str], task: Task) -> int:
 
     arguments = register(arguments)
     if arguments and not arguments[0].startswith(("-", "~")) and "=" not in arguments[0]:
-        raise unknown_name("command", arguments[0], COMMANDS)
+        raise unknown_name("command", arguments[0], ("check", *COMMANDS))
     entry = hydra.main(version_base="1.3", config_path=str(library.home() / "conf"), config_name="config")(job)
     try:
         with command_line(arguments):
@@ -454,16 +289,6 @@ def report(error: KanpdeError) -> int:
     return 2
 
 
-def list_problems(arguments: list[str]) -> None:
-    """Print the built-in problems, a line each."""
-    if arguments:
-        raise KanpdeError(f"'kanpde list' takes no arguments, got {' '.join(arguments)}.")
-    names = library.problem_files()
-    width = max(map(len, names))
-    for name in names:
-        print(f"{name:{width}}  {library.describe(name)}")
-
-
 def print_check(problem: kanpde.Problem, rows: list[Row]) -> None:
     """Print what a check found."""
     console = wide_console()
@@ -486,14 +311,3 @@ def print_check(problem: kanpde.Problem, rows: list[Row]) -> None:
         console.print(f"reference: {problem.reference.name}, own error {problem.reference.error:.1e}", markup=False)
         if any(row.residual is None for row in rows):
             console.print("not checked: the reference does not have all that is asked for, such as derivatives")
-
-
-ALONE: dict[str, Callable[[list[str]], None]] = {
-    "collect": collect_runs,
-    "draw": draw_run,
-    "formula": print_formula,
-    "list": list_problems,
-    "report": run_report,
-    "simplify": simplify_runs,
-}
-"""Commands without a configuration; of several processes the first one alone runs them."""

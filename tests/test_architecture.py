@@ -34,6 +34,8 @@ ORDER = [
     {"compare", "collect", "simplified"},
     {"experiments", "report"},
     {"__init__"},
+    {"configured"},
+    {"commands"},
     {"cli"},
     {"__main__"},
 ]

@@ -15,7 +15,8 @@ import kanpde.record
 import kanpde.run
 import kanpde.training_points
 from kanpde import cli, display
-from kanpde.cli import GROUPS, main
+from kanpde.cli import main
+from kanpde.configured import GROUPS
 from kanpde.library import home, problem_files
 from kanpde.plot import STYLE
 from kanpde.position import Row
