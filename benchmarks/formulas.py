@@ -93,8 +93,8 @@ def main() -> None:
     groups = {"problems": PROBLEMS, "laws": LAWS}
     names = [name for group in options.names for name in groups.get(group, (group,))]
     rows = json.loads(options.out.read_text(encoding="utf-8"))["rows"] if options.out.is_file() else []
-    for name in names:
-        for seed in range(options.seeds):
+    for seed in range(options.seeds):
+        for name in names:
             noise = options.noise if name in LAWS else 0.0
             if any((r["name"], r["seed"], r["noise"]) == (name, seed, noise) for r in rows):
                 continue

@@ -177,18 +177,32 @@ class Run:
     def simplify(self, seconds: float = 150.0, say: Callable[[str], None] = lambda line: None) -> Simplified:
         """Return a formula for the solution, fitted with the residuals; raise NoFormula if none is good enough.
 
-        `run.simplify().model.formula()` has it. See `kanpde.interpret.simplify`.
+        `run.simplify().model.formula()` has it. It is looked for in the solution (`kanpde.interpret.simplify`), and if
+        there is none on the edges of the network (`kanpde.interpret.stepwise`) for as long again.
         """
-        from kanpde.interpret import simplify
+        from kanpde.interpret import NoFormula, simplify, stepwise, sufficient
 
         names = self.problem.geometry.names
 
         def values(points: Tensor) -> Tensor:
             return self.taylor(Points.of(names, points), IndexSet(names))[0]
 
-        return simplify(
-            self.problem, values, self.residual, scalars=self.scalars, like=self.theta, seconds=seconds, say=say
-        )
+        try:
+            return simplify(
+                self.problem, values, self.residual, scalars=self.scalars, like=self.theta, seconds=seconds, say=say
+            )
+        except NoFormula as none:
+            say(str(none))
+            try:
+                model = self.model
+            except KanpdeError as error:  # an MLP, or several networks
+                raise NoFormula(f"{none} Edge by edge: {error}") from None
+            if model.hard:
+                raise NoFormula(f"{none} Its edges are those of N in u = A + q N: use conditions=soft.") from None
+            try:
+                return stepwise(model, sufficient(self.problem, self.residual), seconds=seconds, say=say)
+            except NoFormula as error:
+                raise NoFormula(f"{none} {error}", error.model) from None
 
     @property
     def residual(self) -> float:

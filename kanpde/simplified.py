@@ -36,7 +36,8 @@ Say = Callable[[str], None]
 def simplify_run(run: Run, directory: Path, seconds: float, say: Say) -> Path:
     """Find a formula for a run, check it and write all about it to a new folder of the run directory; return that.
 
-    Without a formula the folder says why there is none, and NoFormula is raised.
+    Without a formula the folder says why there is none, has the model as far as its edges could be simplified, and
+    NoFormula is raised.
     """
     begin = perf_counter()
     folder = new_folder(directory)
@@ -44,6 +45,8 @@ def simplify_run(run: Run, directory: Path, seconds: float, say: Say) -> Path:
         found = run.simplify(seconds, say)
     except NoFormula as error:
         write_json(folder / "formula.json", {"problem": run.problem.name, "formula": None, "reason": str(error)})
+        if error.model is not None:
+            write_model(folder, error.model)
         raise
     formulas = {name: shorter(formula) for name, formula in found.model.formula().items()}
     statements = check_exactly(run.problem, formulas, CHECKED)
@@ -92,8 +95,13 @@ def write(
     write_text(folder / "formula.tex", latex(formulas) + "\n")
     write_text(folder / "formula.py", python_code(functions, names))
     write_text(folder / "formula.c", c_code(functions, names))
-    found.model.save(folder / "model.pt")
-    save(found.model.draw(), folder / "network.png", folder / "network.pdf")
+    write_model(folder, found.model)
+
+
+def write_model(folder: Path, model: Model) -> None:
+    """Write a model and its picture."""
+    model.save(folder / "model.pt")
+    save(model.draw(), folder / "network.png", folder / "network.pdf")
 
 
 def page(

@@ -5,7 +5,8 @@ from kanpde.interpret.code import c_code, latex, python_code
 from kanpde.interpret.exact import Statement, check_exactly, satisfied
 from kanpde.interpret.model import Model, Worse
 from kanpde.interpret.recognise import Candidate, Fit
-from kanpde.interpret.simplify import NoFormula, Simplified, simplify
+from kanpde.interpret.simplify import NoFormula, Simplified, simplify, sufficient
+from kanpde.interpret.stepwise import stepwise
 
 __all__ = [
     "Candidate",
@@ -23,4 +24,6 @@ __all__ = [
     "python_code",
     "satisfied",
     "simplify",
+    "stepwise",
+    "sufficient",
 ]

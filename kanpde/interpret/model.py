@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import inf
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import sympy
@@ -228,18 +229,21 @@ class Model:
         self,
         library: Mapping[str, Elementary] = ELEMENTARY,
         tolerance: float = TOLERANCE,
+        seconds: float = 600.0,
         say: Callable[[str], None] = lambda line: None,
     ) -> Model:
         """Fix elementary functions on all edges, the surest first, each only if the residual allows it after a refit.
 
         The residual may grow to `tolerance` times what it is, and to rounding. Edges on which no function is good
-        enough stay splines, and so do locked ones; those that do not vary become constants.
+        enough stay splines, and so do locked ones and those whose turn does not come within `seconds`; those that do
+        not vary become constants.
         """
+        end = perf_counter() + seconds
         limit = max(tolerance * self.residual, ROUNDING)
         begin = model = self._with(edit.flattened(self.graph, self.points))
         free = [e for e in edit.splines(begin.graph) if bool(begin.graph.trained[begin.graph.spans[e]].any())]
         waiting = {edge: begin.suggest(edge, library, TRIED) for edge in free}
-        while waiting:
+        while waiting and perf_counter() < end:
             edge = min(waiting, key=lambda e: min((found.error for found in waiting[e]), default=inf))
             for found in waiting.pop(edge):
                 try:  # the function of the edge is another one after a refit, and may have become flat

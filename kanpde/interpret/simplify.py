@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf, log
 from time import perf_counter
 
@@ -60,7 +61,11 @@ class Simplified:
 
 
 class NoFormula(KanpdeError):
-    """No formula was found; the message says how far it went."""
+    """No formula was found; the message says how far it went, and `model` is what edges could be simplified."""
+
+    def __init__(self, message: str, model: Model | None = None) -> None:
+        super().__init__(message)
+        self.model = model
 
 
 def simplify(
@@ -81,78 +86,106 @@ def simplify(
     see `structures`. The conditions are not imposed, but residuals like the equations. The reference is not used.
     Raises NoFormula if no formula leaves a residual as small as that of the network.
     """
-    begin = perf_counter()
     steps: list[str] = []
 
     def note(line: str) -> None:
         steps.append(line)
         say(line)
 
+    note(f"the network leaves a relative residual of {residual:.1e}")
+    fits = Fits(problem, like, scalars or {}, seed, perf_counter() + seconds, note)
+    enough, ample = sufficient(problem, residual), max(BETTER * residual, ROUNDING)
     box = inner_box(problem.geometry)
     lower, upper = torch.tensor(box.lower, dtype=torch.float64), torch.tensor(box.upper, dtype=torch.float64)
-    note(f"the network leaves a relative residual of {residual:.1e}")
-    ansatz = Ansatz(problem, "soft")
-    known = scalars or {}
-    units = [(known.get(name, scalar.start) - scalar.start) / scalar.size for name, scalar in problem.scalars.items()]
-    whole = like.new_tensor(problem.geometry.lower), like.new_tensor(problem.geometry.upper)
-    worse = WORSE if problem.equations else WORSE_DATA
-    enough, ample = max(worse * residual, ROUNDING), max(BETTER * residual, ROUNDING)
-    fits: list[tuple[float, Refit]] = []
     missing = ""
     rounds = [(finer, part) for part in PARTS for finer in (FINER if problem.equations else FINER_DATA)]
     for number, (finer, part) in enumerate(rounds):
-        left = seconds - (perf_counter() - begin)
-        reached = min((fitted.after for _, fitted in fits), default=inf)
         first = finer == rounds[0][0]
-        if left < 0 or reached <= (enough if first else ample):
+        if fits.left() < 0 or fits.reached <= (enough if first else ample):
             break
         middle, half = (lower + upper) / 2, part * (upper - lower) / 2
         tolerance = min(max(finer * residual, LEAST), MOST)
-        choices = []
+        share = fits.left() / (len(rounds) - number) / len(problem.unknowns)
+        choices: list[list[Structure]] = []
         for u, unknown in enumerate(problem.unknowns):
-            share = left / (len(rounds) - number) / len(problem.unknowns)
-            found = structures(
-                lambda points, u=u: solution(points)[:, u],  # type: ignore[misc]
-                middle - half,
-                middle + half,
-                tolerance,
-                library,
-                seed,
-                share,
-            )[:ATTEMPTS]
+            of = partial(component, solution, u)
+            found = structures(of, middle - half, middle + half, tolerance, library, seed, share)[:ATTEMPTS]
             if not found:
                 missing = f"no sum of a few products of elementary functions is '{unknown}' to {tolerance:.0e}"
                 break
             choices.append(found)
-        if len(choices) < len(problem.unknowns):
-            continue
-        for attempt in range(max(map(len, choices))):
-            chosen = [own[min(attempt, len(own) - 1)] for own in choices]
-            graph = with_scalars(graph_of(chosen, *whole), units)
-            try:
-                fitted = refit(graph, ansatz, seed=seed, seconds=max(1.0, seconds - (perf_counter() - begin)))
-            except KanpdeError as error:  # a function that is not defined in all of the domain
-                note(f"left out: {error}")
-                missing = "no formula that was found in a part of the domain is defined in all of it"
-                continue
-            pairs = zip(problem.unknowns, chosen, strict=True)
-            what = "; ".join(f"{unknown}: {described(s, problem.geometry.names)}" for unknown, s in pairs)
-            count = f"{graph.parameters} constant{'' if graph.parameters == 1 else 's'}"
-            note(f"{what}: {count}, relative residual {fitted.before:.1e}, after a refit {fitted.after:.1e}")
-            fits.append((score(fitted, chosen), fitted))
-            if fitted.after <= ample or perf_counter() - begin > seconds:
-                break
-    if not fits:
+        else:
+            missing = fits.add(choices, ample) or missing
+    if not fits.found:
         raise NoFormula(f"{missing or 'the time was too short'}.")
-    _, best = min(fits, key=lambda each: each[0])
+    _, best = min(fits.found, key=lambda each: each[0])
     if not best.after <= enough:
         raise NoFormula(
-            f"the best formula leaves a relative residual of {best.after:.1e}, more than {worse:g} times the"
-            f" {residual:.1e} of the network."
+            f"the best formula leaves a relative residual of {best.after:.1e}, more than the {enough:.1e} that are"
+            f" allowed beside the {residual:.1e} of the network."
         )
-    rest = max(1.0, seconds - (perf_counter() - begin))
-    graph, after = with_simple_constants(best.graph, ansatz, max(best.after, ROUNDING), seed, note, rest)
-    return Simplified(Model(problem, ansatz, graph, seed), after, tuple(steps))
+    graph, after = with_simple_constants(
+        best.graph, fits.ansatz, max(best.after, ROUNDING), seed, note, max(1.0, fits.left())
+    )
+    return Simplified(Model(problem, fits.ansatz, graph, seed), after, tuple(steps))
+
+
+def sufficient(problem: Problem, residual: float) -> float:
+    """Return the relative residual that a formula may leave in the place of a network with this one."""
+    return max((WORSE if problem.equations else WORSE_DATA) * residual, ROUNDING)
+
+
+def component(solution: Solution, number: int, points: Tensor) -> Tensor:
+    """Return values (N,) of one unknown of a solution at points (N, d)."""
+    return solution(points)[:, number]
+
+
+class Fits:
+    """Structures whose constants are fitted with the residuals of a problem, and how each is judged, until a time."""
+
+    def __init__(
+        self, problem: Problem, like: Tensor, scalars: Mapping[str, float], seed: int, end: float, note: Say
+    ) -> None:
+        self.problem, self.seed, self.end, self.note = problem, seed, end, note
+        self.ansatz = Ansatz(problem, "soft")
+        self.lower, self.upper = like.new_tensor(problem.geometry.lower), like.new_tensor(problem.geometry.upper)
+        self.scalars = [
+            (scalars.get(name, scalar.start) - scalar.start) / scalar.size for name, scalar in problem.scalars.items()
+        ]
+        self.found: list[tuple[float, Refit]] = []
+
+    def left(self) -> float:
+        """Return how many seconds are left."""
+        return self.end - perf_counter()
+
+    @property
+    def reached(self) -> float:
+        """The least relative residual."""
+        return min((fitted.after for _, fitted in self.found), default=inf)
+
+    def add(self, choices: Sequence[Sequence[Structure]], ample: float) -> str:
+        """Fit the structures of each unknown, the likeliest first, until a residual is ample or the time is over.
+
+        Returns what was wrong with those that could not be fitted, "" if there were none.
+        """
+        wrong = ""
+        for attempt in range(max(map(len, choices))):
+            chosen = [own[min(attempt, len(own) - 1)] for own in choices]
+            graph = with_scalars(graph_of(chosen, self.lower, self.upper), self.scalars)
+            try:
+                fitted = refit(graph, self.ansatz, seed=self.seed, seconds=max(1.0, self.left()))
+            except KanpdeError as error:  # a function that is not defined in all of the domain
+                self.note(f"left out: {error}")
+                wrong = "no formula that was found in a part of the domain is defined in all of it"
+                continue
+            pairs = zip(self.problem.unknowns, chosen, strict=True)
+            what = "; ".join(f"{unknown}: {described(s, self.problem.geometry.names)}" for unknown, s in pairs)
+            count = f"{graph.parameters} constant{'' if graph.parameters == 1 else 's'}"
+            self.note(f"{what}: {count}, relative residual {fitted.before:.1e}, after a refit {fitted.after:.1e}")
+            self.found.append((score(fitted, chosen), fitted))
+            if fitted.after <= ample or self.left() < 0:
+                break
+        return wrong
 
 
 def score(fitted: Refit, chosen: Sequence[Structure]) -> float:
