@@ -363,7 +363,13 @@ def test_notebooks_hold_their_output(path: Path) -> None:
     assert path.stat().st_size < NOTEBOOK_SIZE
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+LONG = {"04_kan_paper_poisson", "06_inside_the_kan"}
+"""Notebooks that take ten seconds."""
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, marks=[pytest.mark.slow] * (p.stem in LONG), id=p.stem) for p in NOTEBOOKS]
+)
 def test_notebooks_run(path: Path, with_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     display = types.ModuleType("IPython.display")
     display.Image = Path  # type: ignore[attr-defined]

@@ -139,6 +139,7 @@ def test_an_interval_that_starts_poorly_is_cut(device: torch.device, monkeypatch
     assert float((lengths[:-1] / lengths[1:]).max()) <= 2.01
 
 
+@pytest.mark.slow
 def test_time_goes_on_in_a_window(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is solved again is a few intervals, in front of which coefficients stay; in the end everything is."""
     monkeypatch.setattr(module, "WINDOW", 8)
@@ -223,7 +224,7 @@ def test_the_slow_coordinate_is_time_or_does_not_repeat() -> None:
 
 def test_it_converges_with_its_knots(device: torch.device) -> None:
     """The error in the solution of Burgers' equation falls as its knots are refined, without the reference."""
-    problem = load_problem("burgers1d", nu=0.05)
+    problem = load_problem("burgers1d", nu=0.1)
     full = full_product(problem, device)
     search, errors = full.start(), []
     value = IndexSet(problem.geometry.names)

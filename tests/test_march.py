@@ -303,7 +303,7 @@ def test_every_checkpoint_ends_where_the_run_ended(settings: dict[str, Any]) -> 
     assert max(counts) == len(solution.slabs) * len(solution.slabs[0]) == len(whole.positions)
     for number in range(1, max(counts) + 1):
         places = [i for i, count in enumerate(counts) if count == number]
-        for place in {places[len(places) // 2], places[-1]}:
+        for place in {places[len(places) // 2], places[-1]} if number == max(counts) else {places[-1]}:
             case = march(problem, **settings)
             again = case.run([Position(**copy.deepcopy(position)) for position in saved[place]["positions"]])
             assert torch.equal(again.theta, solution.theta), (number, place)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from examples import with_long_references_slow
+from examples import SPECTRAL, with_long_references_slow
 from torch import Tensor
 
 import kanpde
@@ -29,7 +29,7 @@ def test_there_are_problems() -> None:
 
 @pytest.fixture(
     scope="module",
-    params=with_long_references_slow(NAMES),
+    params=with_long_references_slow(NAMES, SPECTRAL),
 )
 def problem(request: pytest.FixtureRequest) -> Problem:
     return load_problem(request.param)

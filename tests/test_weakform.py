@@ -85,10 +85,10 @@ def test_coupled_nonlinear_equations_in_any_order(labels):
 def test_plate_with_hole():
     """Kirsch's solution: tractions on a hole and on sides, symmetry at two others."""
     problem = load_problem("plate_with_hole")
-    solutions = nested(solve_fem(problem, 3, 64))
+    solutions = nested(solve_fem(problem, 3, 32))
     errors = [error(problem, solution) for solution in solutions]
-    assert -np.polyfit(np.log([16, 32, 64]), np.log(errors), 1)[0] == pytest.approx(4, abs=0.3)
-    assert errors[-1] < 1e-7
+    assert -np.polyfit(np.log([8, 16, 32]), np.log(errors), 1)[0] == pytest.approx(4, abs=0.3)
+    assert errors[-1] < 1.5e-6
     assert errors[-1] / 2 < solutions[-1].error < 2 * errors[-1]
     assert solutions[-1].iterations == 1
     values = IndexSet(problem.geometry.names)
