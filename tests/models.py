@@ -5,7 +5,7 @@ from math import pi
 import sympy
 import torch
 
-from kanpde import Box, Field, Points, Problem, dirichlet
+from kanpde import Box, Field, Points, Problem, dirichlet, observe, scalar
 from kanpde.interpret import Model
 from kanpde.reference import exact
 
@@ -29,6 +29,17 @@ def poisson() -> Problem:
         {"walls": dirichlet("all", 0.0)},
         reference=exact(solution),
         name="sines",
+    )
+
+
+def with_scalar() -> Problem:
+    """Return u_xx = -k u with an unknown k, which starts at 0.5, and one observation."""
+    return Problem(
+        Box(x=(0, 1), y=(0, 2)),
+        {"decay": lambda u, k, at: u.d("xx") + k * u},
+        {},
+        constraints={"seen": observe({"x": [0.5], "y": [1.0]}, [1.0])},
+        scalars={"k": scalar(0.5)},
     )
 
 

@@ -2,13 +2,13 @@
 
 import pytest
 import sympy
-from models import SINES, X, Y, model_of
+from models import SINES, X, Y, model_of, with_scalar
 from test_graph import NETWORKS
 
 from kanpde import KanpdeError
 from kanpde.interpret import Model
+from kanpde.interpret.build import with_scalars
 from kanpde.interpret.formula import formulas
-from kanpde.interpret.simplify import with_scalars
 from kanpde.model import Graph
 
 
@@ -33,6 +33,6 @@ def test_edges_with_splines_are_named() -> None:
 
 
 def test_scalars_come_after_the_unknowns() -> None:
-    graph = with_scalars(model_of(X).graph, [0.25])
+    graph = with_scalars(model_of(X).graph, with_scalar(), {})
     assert formulas(graph, ("x", "y"), ("u", "k"), [0.25]) == {"u": X, "k": sympy.Rational(1, 4)}
     assert graph.parameters == model_of(X).graph.parameters + 1

@@ -355,11 +355,13 @@ def test_medians_over_seeds(tmp_path):
 
 def test_scalars_and_values_of_parameters_are_told(tmp_path):
     row = {**method(), "scalars": {"nu": 0.0101}, "rel_l2_at_values": {"nu = 0.1": 2e-6, "nu = 0.2": None}}
+    row["verdict"] = "981 of 1000 are right"
     folder = RunDirectory(leave(tmp_path / "run", [row], pictures=False))
     folder.write_results({**folder.read_results(), "scalars": {"nu": {"start": 1.0, "exact": 0.01}}})
     text = Page(write_report([folder.path])).text
     assert "kan found nu = 0.0101, exactly 0.01, off by 1.0e-04." in text
     assert "kan: relative L2 error 2.0e-06 at nu = 0.1." in text
+    assert "kan: 981 of 1000 are right." in text
 
 
 def test_older_results_without_an_environment(tmp_path):

@@ -17,6 +17,7 @@ from kanpde import (
     Box,
     Budget,
     Disk,
+    KanpdeError,
     LevenbergMarquardt,
     LShape,
     Points,
@@ -29,7 +30,7 @@ from kanpde import (
     solve,
 )
 from kanpde.basis.elementary import ELEMENTARY
-from kanpde.interpret import NoFormula, Simplified
+from kanpde.interpret import Model, NoFormula, Simplified
 from kanpde.interpret.simplify import inner_box, simplify
 from kanpde.multiindex import IndexSet
 from kanpde.reference import exact
@@ -111,6 +112,15 @@ def test_unknown_scalars_are_in_the_formula() -> None:
     assert found.model.formula() == {"u": sympy.exp(-2 * X), "k": 2}
     assert run.model.scalars["k"] == pytest.approx(run.scalars["k"], rel=1e-12)
     assert run.scalars["k"] != 2.0
+
+
+def test_a_formula_that_is_given_finds_unknown_scalars() -> None:
+    guess = Model.from_formula(decay(), {"u": sympy.exp(-X) + 0.1}, scalars={"k": 0.8})
+    assert guess.scalars == {"k": pytest.approx(0.8)}
+    assert Model.from_formula(decay(), {"u": X}).scalars == {"k": pytest.approx(0.5)}
+    assert guess.refit().simple_constants().formula() == {"u": sympy.exp(-2 * X), "k": 2}
+    with pytest.raises(KanpdeError, match=r"unknown scalar 'q'.*Known: k"):
+        Model.from_formula(decay(), {"u": X}, scalars={"q": 1.0})
 
 
 def test_a_domain_that_is_no_box() -> None:

@@ -3,26 +3,16 @@
 import pytest
 import sympy
 import torch
-from models import SINES, X, Y, model_of
+from models import SINES, X, Y, model_of, with_scalar
 from test_graph import LOWER, NETWORKS, POINTS, poisson, symbolic
 
-from kanpde import KanpdeError, Problem, Sampling, observe, scalar
+from kanpde import KanpdeError, Sampling
 from kanpde.interpret import Model
 from kanpde.interpret import sparse as module
-from kanpde.interpret.simplify import with_scalars
+from kanpde.interpret.build import with_scalars
 from kanpde.interpret.sparse import Penalised
 from kanpde.model import Ansatz, Graph
 from kanpde.training_points import Collocation
-
-
-def with_scalar() -> Problem:
-    return Problem(
-        geometry=poisson().geometry,
-        equations={"decay": lambda u, k, at: u.d("xx") + k * u},
-        conditions={},
-        constraints={"seen": observe({"x": [0.5], "y": [1.0]}, [1.0])},
-        scalars={"k": scalar(0.5)},
-    )
 
 
 @pytest.mark.parametrize("name", ["symbolic", "products", "deep", "constants and scalars"])
@@ -32,7 +22,7 @@ def test_the_jacobian_is_that_of_differences(name: str, together: int, monkeypat
     if name == "symbolic":
         graph = symbolic()
     elif name == "constants and scalars":
-        graph = with_scalars(model_of(SINES + 0.3 * X * Y + 1).graph, [0.5])
+        graph = with_scalars(model_of(SINES + 0.3 * X * Y + 1).graph, with_scalar(), {"k": 0.75})
     else:
         graph = Graph.of(*NETWORKS[name]())
     problem = with_scalar() if graph.scalars else poisson()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from kanpde.interpret.structure import Structure
 from kanpde.model import Graph
 from kanpde.model.chain import AFFINE, CONSTANT, IDENTITY, Chain, elementary
 from kanpde.model.graph import Edge
+from kanpde.problem import Problem
 
 Weighted = tuple[Chain, list[float], list[bool]]
 """The chain of an edge, its weights, and which of these are trained."""
@@ -106,3 +108,14 @@ def graph_of(structures: Sequence[Structure], lower: Tensor, upper: Tensor) -> G
             chain = elementary(structure.outer.name)
             builder.edge(total, outputs[-1], (chain, [1.0, 0.0, structure.sign, 0.0], [False] * 4))
     return builder.graph(outputs, lower, upper)
+
+
+def with_scalars(graph: Graph, problem: Problem, known: Mapping[str, float]) -> Graph:
+    """Return the graph with the unknown scalars of a problem, trained from these values or where they start."""
+    values = graph.values.new_tensor(
+        [(known.get(name, scalar.start) - scalar.start) / scalar.size for name, scalar in problem.scalars.items()]
+    )
+    mask = torch.ones(len(values), dtype=torch.bool, device=graph.trained.device)
+    return replace(
+        graph, values=torch.cat([values, graph.values]), trained=torch.cat([mask, graph.trained]), scalars=len(values)
+    )

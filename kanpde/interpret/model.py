@@ -17,9 +17,10 @@ from torch import Tensor
 
 from kanpde.basis.elementary import ELEMENTARY, Elementary
 from kanpde.edges import Importance, importance
-from kanpde.errors import KanpdeError
+from kanpde.errors import KanpdeError, unknown_name
 from kanpde.field import Points
 from kanpde.interpret import edit
+from kanpde.interpret.build import with_scalars
 from kanpde.interpret.exact import Statement, check_exactly
 from kanpde.interpret.expression import graph_from
 from kanpde.interpret.formula import formulas
@@ -67,23 +68,32 @@ class Model:
 
     @classmethod
     def from_formula(
-        cls, problem: Problem, expressions: Mapping[str, sympy.Expr], conditions: str = "soft", seed: int = 0
+        cls,
+        problem: Problem,
+        expressions: Mapping[str, sympy.Expr],
+        conditions: str = "soft",
+        seed: int = 0,
+        scalars: Mapping[str, float] | None = None,
     ) -> Model:
         """Return the model whose network is a formula for each unknown, in the names of the coordinates.
 
-        With conditions="hard" it is that of N in u = A + q N.
+        With conditions="hard" it is that of N in u = A + q N. Unknown scalars begin at the values `scalars`, or where
+        the problem lets them start.
         Raises KanpdeError for unknowns without a formula, symbols that are no coordinates, functions that no edge can
         have, and functions that are not defined in all of the domain.
         """
         like = torch.zeros((), dtype=torch.float64)
         lower, upper = like.new_tensor(problem.geometry.lower), like.new_tensor(problem.geometry.upper)
         missing = [name for name in problem.unknowns if name not in expressions]
-        if missing or len(expressions) > len(problem.unknowns) or problem.scalars:
+        if missing or len(expressions) > len(problem.unknowns):
             raise KanpdeError(
-                f"formulas of {', '.join(expressions)}: give one for each unknown, {', '.join(problem.names)}."
+                f"formulas of {', '.join(expressions)}: give one for each unknown, {', '.join(problem.unknowns)}."
             )
+        for name in scalars or {}:
+            if name not in problem.scalars:
+                raise unknown_name("scalar", name, problem.scalars)
         ordered = {name: expressions[name] for name in problem.unknowns}
-        graph = graph_from(ordered, problem.geometry.names, lower, upper)
+        graph = with_scalars(graph_from(ordered, problem.geometry.names, lower, upper), problem, scalars or {})
         model = cls(problem, Ansatz(problem, conditions), graph, seed)
         edit.check_defined(graph, model.points)
         return model

@@ -6,7 +6,7 @@ Every step is kept only if the residuals of the problem allow it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from math import inf, log
 from time import perf_counter
@@ -18,12 +18,12 @@ from torch import Tensor
 from kanpde.basis.elementary import ELEMENTARY, Elementary
 from kanpde.errors import KanpdeError
 from kanpde.geometry import Box, Geometry
-from kanpde.interpret.build import graph_of
+from kanpde.interpret.build import graph_of, with_scalars
 from kanpde.interpret.model import Model
 from kanpde.interpret.refit import Refit, refit
 from kanpde.interpret.snap import with_simple_constants
 from kanpde.interpret.structure import Structure, structures
-from kanpde.model import Ansatz, Graph
+from kanpde.model import Ansatz
 from kanpde.problem import Problem
 
 Solution = Callable[[Tensor], Tensor]
@@ -149,9 +149,7 @@ class Fits:
         self.problem, self.seed, self.end, self.note = problem, seed, end, note
         self.ansatz = Ansatz(problem, "soft")
         self.lower, self.upper = like.new_tensor(problem.geometry.lower), like.new_tensor(problem.geometry.upper)
-        self.scalars = [
-            (scalars.get(name, scalar.start) - scalar.start) / scalar.size for name, scalar in problem.scalars.items()
-        ]
+        self.scalars = dict(scalars)
         self.found: list[tuple[float, Refit]] = []
 
     def left(self) -> float:
@@ -171,7 +169,7 @@ class Fits:
         wrong = ""
         for attempt in range(max(map(len, choices))):
             chosen = [own[min(attempt, len(own) - 1)] for own in choices]
-            graph = with_scalars(graph_of(chosen, self.lower, self.upper), self.scalars)
+            graph = with_scalars(graph_of(chosen, self.lower, self.upper), self.problem, self.scalars)
             try:
                 fitted = refit(graph, self.ansatz, seed=self.seed, seconds=max(1.0, self.left()))
             except KanpdeError as error:  # a function that is not defined in all of the domain
@@ -208,15 +206,6 @@ def described(structure: Structure, names: Sequence[str]) -> str:
 def shown(expression: sympy.Basic) -> str:
     """Return an expression with constants of four digits."""
     return str(expression.xreplace({number: sympy.Float(number, 4) for number in expression.atoms(sympy.Float)}))
-
-
-def with_scalars(graph: Graph, scalars: Sequence[float]) -> Graph:
-    """Return the graph with unknown scalars, which are trained from these values, in units of their sizes."""
-    values = graph.values.new_tensor(list(scalars))
-    mask = torch.ones(len(values), dtype=torch.bool, device=graph.trained.device)
-    return replace(
-        graph, values=torch.cat([values, graph.values]), trained=torch.cat([mask, graph.trained]), scalars=len(values)
-    )
 
 
 def inner_box(geometry: Geometry) -> Box:

@@ -232,7 +232,7 @@ def reference_line(run: Left) -> str:
 
 
 def notes(run: Left) -> Iterator[str]:
-    """Yield lines about unknown scalars, and about errors at the values of parameters."""
+    """Yield lines about unknown scalars, errors at the values of parameters, and what the reference says besides."""
     scalars = run.document.get("scalars", {})
     for method in run.methods:
         for name, value in method.scalars.items():
@@ -243,6 +243,8 @@ def notes(run: Left) -> Iterator[str]:
         parts = [f"{error:.1e} at {at}" for at, error in values.items() if not math.isnan(error)]
         if parts:
             yield f"{method.name}: relative L2 error {', '.join(parts)}."
+        if method.errors and method.errors.verdict:
+            yield f"{method.name}: {method.errors.verdict}."
 
 
 def own_pictures(run: Left, base: Path) -> Iterator[Shown]:
