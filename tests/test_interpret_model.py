@@ -1,6 +1,7 @@
 """Models of runs: the same solution, errors and Taylor coefficients; files; and fixing all edges."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import sympy
 import torch
 from examples import small_kan
-from models import SINES, X, model_of
+from models import SINES, X, model_of, values
 
 import kanpde.run
 import kanpde.training_points
@@ -87,6 +88,24 @@ def test_periodic_formulas_are_checked() -> None:
     assert not model.hard
     assert model.residual < 1e-13
     assert {statement.verdict for statement in model.check()} == {"exact"}
+
+
+def test_splines_of_periodic_coordinates_repeat() -> None:
+    problem = load_problem("advection", beta=2.0)
+    t = sympy.Symbol("t", real=True)
+    model = Model.from_formula(problem, {"u": sympy.sin(X) * sympy.exp(-t) + t})
+    number = next(e for e, edge in enumerate(model.graph.edges) if edge.source == 0 and len(edge.chain) > 1)
+    spline = model.unfix(number)
+    assert torch.allclose(values(spline, model.points), values(model, model.points), atol=1e-6)
+    graph = spline.add_product([[0], [0, 1]], spline.graph.outputs[0]).graph
+    noise = torch.randn(len(graph.values), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    graph = replace(graph, values=graph.values + 0.1 * noise)
+    low, high = problem.geometry.intervals["x"]
+    places = torch.tensor([[low, 0.3], [high, 0.3], [low + 0.5, 0.3]], dtype=torch.float64)
+    indices = IndexSet(("x", "t"), [(3, 0)])
+    moved = Model(problem, model.ansatz, graph).taylor(Points.of(("x", "t"), places), indices)
+    assert torch.allclose(moved[:, 0], moved[:, 1], atol=1e-9)
+    assert not torch.allclose(moved[0, 0], moved[0, 2], atol=1e-3)
 
 
 def test_what_has_no_model() -> None:

@@ -146,11 +146,19 @@ def held(graph: Graph, edge: int) -> bool:
 
 
 def unfixed(
-    graph: Graph, edge: int, points: Tensor, degree: int = SPLINE_DEGREE, intervals: int = SPLINE_INTERVALS
+    graph: Graph,
+    edge: int,
+    points: Tensor,
+    degree: int = SPLINE_DEGREE,
+    intervals: int = SPLINE_INTERVALS,
+    periodic: Sequence[int] = (),
 ) -> Graph:
-    """Return the graph with a spline on an edge, as close to its function as it can be over what the points reach."""
+    """Return the graph with a spline on an edge, as close to its function as it can be over what the points reach.
+
+    Edges from the inputs `periodic` get splines that repeat.
+    """
     z, y = sampled(graph, edge, points)
-    basis = BSpline.uniform(degree, intervals, z[:1], z[-1:])
+    basis = BSpline.uniform(degree, intervals, z[:1], z[-1:], graph.edges[edge].source in periodic)
     values = basis.taylor(z[:, None], 0)[0][:, 0]
     coefficients = solve_least_squares(values, y, RIDGE)
     if coefficients is None:
@@ -178,10 +186,11 @@ def replaced(graph: Graph, edge: int, name: str, a: float, b: float, c: float, d
     return graph.with_edge(edge, elementary(function(name).name), graph.values.new_tensor([a, b, c, d]))
 
 
-def with_product(graph: Graph, factors: Sequence[Sequence[int]], target: int) -> Graph:
+def with_product(graph: Graph, factors: Sequence[Sequence[int]], target: int, periodic: Sequence[int] = ()) -> Graph:
     """Return the graph with one more product node, which enters the sum `target` with a small coefficient.
 
     factors: for each factor, which is a sum of splines, the inputs that it sees: [[0], [0, 1]] is f(x) (g(x) + h(y)).
+    Splines of the inputs `periodic` repeat, and begin as a sine.
     Raises KanpdeError for a target that is no sum, and for inputs that are not there.
     """
     inputs = range(len(graph.lower))
@@ -196,10 +205,12 @@ def with_product(graph: Graph, factors: Sequence[Sequence[int]], target: int) ->
     values, product = [graph.values], target + len(factors)
     for number, own in enumerate(factors):
         for i in own:
-            basis = BSpline.uniform(SPLINE_DEGREE, SPLINE_INTERVALS, graph.lower[i : i + 1], graph.upper[i : i + 1])
+            basis = BSpline.uniform(
+                SPLINE_DEGREE, SPLINE_INTERVALS, graph.lower[i : i + 1], graph.upper[i : i + 1], i in periodic
+            )
             edges.append(Edge(i, target + number, (one_to_one([basis]),)))
-            places = basis.ramp()[0]
-            values.append((places - graph.lower[i]) / (graph.upper[i] - graph.lower[i]))
+            ramp = basis.ramp()[0]
+            values.append(ramp if i in periodic else (ramp - graph.lower[i]) / (graph.upper[i] - graph.lower[i]))
         edges.append(Edge(target + number, product, (AFFINE,)))
         values.append(graph.values.new_tensor([1.0, 0.0]))
     edges.append(Edge(product, moved[target], (AFFINE,)))

@@ -114,6 +114,11 @@ class Model:
         return any(not isinstance(self.problem.conditions[label], Periodic) for label in self.ansatz.hard)
 
     @property
+    def periodic(self) -> list[int]:
+        """The inputs in which the solution repeats."""
+        return [self.problem.geometry.names.index(name) for name in self.problem.periodic]
+
+    @property
     def scalars(self) -> dict[str, float]:
         """The values of the unknown scalars of an inverse problem, by their names."""
         units = self.graph.values[: self.graph.scalars].tolist()
@@ -214,7 +219,7 @@ class Model:
 
     def unfix(self, edge: int, degree: int = edit.SPLINE_DEGREE, intervals: int = edit.SPLINE_INTERVALS) -> Model:
         """Put a spline on an edge, as close to its function as it can be."""
-        return self._with(edit.unfixed(self.graph, edge, self.points, degree, intervals))
+        return self._with(edit.unfixed(self.graph, edge, self.points, degree, intervals, self.periodic))
 
     def lock(self, edge: int) -> Model:
         """Hold the weights of an edge as they are."""
@@ -233,7 +238,7 @@ class Model:
 
     def add_product(self, factors: Sequence[Sequence[int]], target: int) -> Model:
         """Add a product of sums of splines to a sum node: [[0], [0, 1]] is f(x) (g(x) + h(y)). Refit afterwards."""
-        return self._with(edit.with_product(self.graph, factors, target))
+        return self._with(edit.with_product(self.graph, factors, target, self.periodic))
 
     def fix_all(
         self,
