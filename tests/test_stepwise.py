@@ -43,8 +43,10 @@ def test_without_a_function_for_an_edge_there_is_no_formula() -> None:
 
 
 def test_edges_stay_splines_when_the_time_is_over() -> None:
+    lines: list[str] = []
     with pytest.raises(NoFormula, match="stay splines"):
-        stepwise(splined(SINES), 1e-9, library=FEW, seconds=1e-9)
+        stepwise(splined(SINES), 1e-9, library=FEW, seconds=1e-9, say=lines.append)
+    assert "2 edges were not tried" in lines[-1]
 
 
 SETTINGS: dict[str, Any] = {

@@ -271,6 +271,8 @@ class Model:
                     break
             else:
                 say(f"edge {edge}: no function leaves a relative residual below {limit:.1e}, it stays a spline")
+        if waiting:
+            say(f"{len(waiting)} edges were not tried in {seconds:.3g} s")
         return model
 
     def simple_constants(self, say: Callable[[str], None] = lambda line: None) -> Model:
