@@ -28,7 +28,7 @@ from kanpde import (
     scalar,
 )
 from kanpde.interpret.exact import Statement, check_exactly, exactly, satisfied
-from kanpde.interpret.symbolic import trace_solution
+from kanpde.interpret.tracing import trace_solution
 from kanpde.library import load_problem, problem_files
 from kanpde.reference.exact import Exact
 

@@ -14,9 +14,8 @@ from torch import Tensor
 from kanpde import Box, Disk, KanpdeError, Problem, dirichlet, neumann, robin
 from kanpde.field import Field, Points, evaluate
 from kanpde.interpret.exact import values
-from kanpde.interpret.symbolic import (
-    ONE_TO_ONE,
-    Symbolic,
+from kanpde.interpret.symbolic import ONE_TO_ONE, Symbolic
+from kanpde.interpret.tracing import (
     coordinates,
     derivative,
     derivative_symbol,

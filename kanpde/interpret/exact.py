@@ -20,7 +20,7 @@ from kanpde.field import Points
 from kanpde.geometry import Box, Patch
 from kanpde.interpret.constants import recognised, stated, written
 from kanpde.interpret.limit import OutOfTime, interruptible, limited
-from kanpde.interpret.symbolic import (
+from kanpde.interpret.tracing import (
     coordinates,
     derivative,
     derivative_symbol,
