@@ -266,7 +266,7 @@ def logarithmic(axes: Axes, along: bool = True) -> None:
     for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
         if axis.get_scale() != "log":
             continue
-        few = limits[1] < 30 * limits[0]
+        few = limits[1] < 50 * limits[0]
         axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=9))
         if few:
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
