@@ -45,7 +45,7 @@ def stepwise(
         if perf_counter() > end:
             break
     note(f"{len(model.graph.edges)} of {count} edges are left: relative residual {model.residual:.1e}")
-    model = model.fix_all(library, enough / model.residual, end - perf_counter(), note)
+    model = model.fix_all(library, enough / model.residual, max(0.0, end - perf_counter()), note)
     left = len(splines(model.graph))
     if left:
         raise NoFormula(f"Edge by edge, {left} of {len(model.graph.edges)} stay splines.", model)
