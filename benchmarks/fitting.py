@@ -39,7 +39,7 @@ Test errors are relative L2 errors over the box of a function, by Gauss or Sobol
 samples without errors, of which a tenth was held out to choose it, and trained for at most {iterations:,} iterations of
 Levenberg-Marquardt, those of networks that were tried and not chosen included. The MLP has two tanh layers with about
 as many parameters as the KAN was left with, and one size only. Medians over the seeds; a seed that failed counts as
-infinite.
+infinite. Seconds are those of training on one core of a machine that did other work at the same time.
 
 What a KAN tries by default was chosen on seed 0 of some of the first 15 laws, I.16.6, I.29.16, I.26.2, I.6.2, I.9.18
 and the separable ones among them, after an earlier choice, with 12 s each, was better on 3 of 10. The MLP was not
@@ -77,7 +77,6 @@ def measured(name: str, seed: int, iterations: int) -> dict[str, Any]:
 def cells(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return the line of a function in the table."""
     kan, mlp = ([number(row[f"{kind}_error"]) for row in rows] for kind in ("kan", "mlp"))
-    sizes = [[row[f"{kind}_parameters"] for row in rows if f"{kind}_parameters" in row] for kind in ("kan", "mlp")]
     return {
         "name": name,
         "KAN": scientific(median(kan)),
@@ -85,9 +84,16 @@ def cells(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         "better": "KAN" if median(kan) < median(mlp) else "MLP",
         "KAN, worst": scientific(max(kan)),
         "MLP, worst": scientific(max(mlp)),
-        "parameters": " and ".join(f"{median(size):.0f}" if size else "-" for size in sizes),
+        "parameters": medians(rows, "parameters"),
+        "seconds": medians(rows, "seconds"),
         "seeds": str(len(rows)),
     }
+
+
+def medians(rows: Sequence[Mapping[str, Any]], what: str) -> str:
+    """Return the medians of a number of the KAN and the MLP, over the seeds that have it."""
+    columns = [[row[f"{kind}_{what}"] for row in rows if f"{kind}_{what}" in row] for kind in ("kan", "mlp")]
+    return " and ".join(f"{median(column):.0f}" if column else "-" for column in columns)
 
 
 def page(rows: Sequence[Mapping[str, Any]], iterations: int) -> str:
