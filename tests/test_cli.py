@@ -78,7 +78,13 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return errors
 
 
-@pytest.mark.parametrize("problem", problem_files())
+SOME = {"poisson2d", "cavity", "fit_table"}
+"""Problems that the fast tests compose; every one is loaded and checked elsewhere."""
+
+
+@pytest.mark.parametrize(
+    "problem", [pytest.param(name, marks=[pytest.mark.slow] * (name not in SOME)) for name in problem_files()]
+)
 def test_every_problem_composes(problem: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([f"problem={problem}", "--cfg", "job"]) == 0
     assert f"name: {problem}" in capsys.readouterr().out

@@ -363,7 +363,7 @@ def test_notebooks_hold_their_output(path: Path) -> None:
     assert path.stat().st_size < NOTEBOOK_SIZE
 
 
-LONG = {"04_kan_paper_poisson", "06_inside_the_kan"}
+LONG = {"03_accuracy_vs_parameters", "04_kan_paper_poisson", "05_inverse_problem", "06_inside_the_kan"}
 """Notebooks that take ten seconds."""
 
 

@@ -433,6 +433,7 @@ KILLED = [
 ]
 
 
+@pytest.mark.slow
 def test_a_killed_experiment_goes_on_and_repeats_nothing() -> None:
     is_the_uninterrupted_one(KILLED, [0.3])
 

@@ -98,6 +98,7 @@ def test_a_command_leaves_one_directory_and_one_print(tmp_path: Path, monkeypatc
     assert (tmp_path / "two" / "history.csv").read_text() == before
 
 
+@pytest.mark.slow
 def test_an_error_in_one_process_ends_all(tmp_path: Path) -> None:
     (tmp_path / "faulty.py").write_text(
         "import os\n"
