@@ -26,6 +26,15 @@ def _fixed_seeds() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(scope="module")
+def _quick() -> Iterator[None]:
+    """Few held-out points, and evaluations that are not timed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kanpde.run.evaluation_seconds", lambda *_: 1.0)
+        patch.setattr("kanpde.training_points.HELD_OUT_LEAST", 200)
+        yield
+
+
 @pytest.fixture(params=DEVICES)
 def device(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.param)

@@ -1,6 +1,5 @@
 """Models of runs: the same solution, errors and Taylor coefficients; files; and fixing all edges."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,6 @@ import torch
 from examples import small_kan
 from models import SINES, X, model_of, values
 
-import kanpde.run
-import kanpde.training_points
 from kanpde import KAN, MLP, Budget, KanpdeError, LevenbergMarquardt, Points, Run, Sampling, solve
 from kanpde.basis.elementary import ELEMENTARY
 from kanpde.interpret import Model
@@ -29,12 +26,7 @@ SETTINGS: dict[str, Any] = {
 FEW = {name: ELEMENTARY[name] for name in ("x", "x^2", "sin")}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _quick() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kanpde.run, "evaluation_seconds", lambda *_: 1.0)
-        patch.setattr(kanpde.training_points, "HELD_OUT_LEAST", 200)
-        yield
+pytestmark = pytest.mark.usefixtures("_quick")
 
 
 KANS: dict[str, tuple[str, KAN]] = {

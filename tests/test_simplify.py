@@ -1,6 +1,5 @@
 """From a trained network to a formula, and no formula for what is none."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,6 @@ import torch
 from examples import small_kan
 from models import SINES, X, Y
 
-import kanpde.run
-import kanpde.training_points
 from kanpde import (
     MLP,
     Box,
@@ -48,12 +45,7 @@ SETTINGS: dict[str, Any] = {
 FEW = {name: ELEMENTARY[name] for name in ("x", "x^2", "1/x", "exp", "sin")}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _quick() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kanpde.run, "evaluation_seconds", lambda *_: 1.0)
-        patch.setattr(kanpde.training_points, "HELD_OUT_LEAST", 200)
-        yield
+pytestmark = pytest.mark.usefixtures("_quick")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import sympy
 from examples import small_kan
-from models import SINES, X, model_of
+from models import SINES, X, Y, model_of
 
 import kanpde.interpret
 from kanpde import MLP, KanpdeError, LevenbergMarquardt, Run, Sampling, solve
@@ -40,6 +40,15 @@ def test_without_a_function_for_an_edge_there_is_no_formula() -> None:
         stepwise(model, 1e-9, library={"x^2": ELEMENTARY["x^2"]})
     assert caught.value.model is not None
     assert caught.value.model.residual <= max(model.residual, 1e-9)
+
+
+def test_what_cannot_be_taken_away_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The two edges behind sin matter less than sin itself, but without both nothing is left."""
+    monkeypatch.setitem(stepwise.__globals__, "THRESHOLDS", (0.99,))
+    lines: list[str] = []
+    with pytest.raises(NoFormula):
+        stepwise(model_of(sympy.sin(X + Y)).unfix(0), 1e-9, library={}, say=lines.append)
+    assert lines[0].startswith("3 of 3 edges are left")
 
 
 def test_edges_stay_splines_when_the_time_is_over() -> None:

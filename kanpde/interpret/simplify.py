@@ -19,22 +19,20 @@ from kanpde.basis.elementary import ELEMENTARY, Elementary
 from kanpde.errors import KanpdeError
 from kanpde.geometry import Box, Geometry
 from kanpde.interpret.build import graph_of, with_scalars
-from kanpde.interpret.model import Model
+from kanpde.interpret.model import ROUNDING, Model
 from kanpde.interpret.refit import Refit, refit
-from kanpde.interpret.snap import with_simple_constants
+from kanpde.interpret.snap import Say, with_simple_constants
 from kanpde.interpret.structure import Structure, structures
 from kanpde.model import Ansatz
 from kanpde.problem import Problem
 
 Solution = Callable[[Tensor], Tensor]
 """Values (N, U) at points (N, d)."""
-Say = Callable[[str], None]
 
 LEAST, MOST = 1e-9, 3e-2
 """The tolerances that a relative residual of a network is taken for."""
 WORSE, WORSE_DATA = 10.0, 1.2
 """A formula may leave a residual so many times that of the network, or as much as rounding does."""
-ROUNDING = 1e-12
 BETTER = 1e-3
 """A formula whose residual is this part of that of the network is the solution, and others are not tried."""
 ATTEMPTS = 8

@@ -7,8 +7,9 @@ from math import inf
 from time import perf_counter
 
 from kanpde.basis.elementary import ELEMENTARY, Elementary
+from kanpde.errors import KanpdeError
 from kanpde.interpret.edit import splines
-from kanpde.interpret.model import Model
+from kanpde.interpret.model import ROUNDING, Model
 from kanpde.interpret.simplify import NoFormula, Simplified
 
 THRESHOLDS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
@@ -38,14 +39,17 @@ def stepwise(
 
     count = len(model.graph.edges)
     for threshold in THRESHOLDS:
-        smaller = model.prune(threshold=threshold, tolerance=inf)
+        if perf_counter() > end:
+            break
+        try:
+            smaller = model.prune(threshold=threshold, tolerance=inf)
+        except KanpdeError:  # nothing would be left
+            continue
         if smaller.residual <= enough:
             model = smaller
             break
-        if perf_counter() > end:
-            break
     note(f"{len(model.graph.edges)} of {count} edges are left: relative residual {model.residual:.1e}")
-    model = model.fix_all(library, enough / model.residual, max(0.0, end - perf_counter()), note)
+    model = model.fix_all(library, enough / max(model.residual, ROUNDING), max(0.0, end - perf_counter()), note)
     left = len(splines(model.graph))
     if left:
         raise NoFormula(f"Edge by edge, {left} of {len(model.graph.edges)} stay splines.", model)
